@@ -1,0 +1,2 @@
+//! The `ctl` binary.
+fn main() {}
