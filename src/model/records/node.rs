@@ -93,6 +93,9 @@ pub struct LeaseRecord {
     pub http_addr: String,
     /// The kernel's boot id.
     pub boot_id: String,
+    /// The data folder's lock file (device and inode): with the boot id it tells a restart from a copied folder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lock: String,
 }
 
 /// `node-intents/<node>`: what people want of a node.
