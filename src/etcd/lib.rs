@@ -5,10 +5,22 @@
 //! The semantics are etcd's own (design §9), so that whatever is proved on this core holds on a real etcd; the
 //! contract suite of `encamp-store` runs on both.
 //!
-//! The words it speaks are in [`types`] and [`txn`].
+//! Start with [`Core`]; the words it speaks are in [`types`] and [`txn`].
 
+mod check;
+mod core;
+mod error;
+mod history;
+mod lease;
+#[cfg(test)]
+mod tests;
 pub mod txn;
 pub mod types;
+mod watch;
 
+pub use self::core::{Config, Core, Deleted, RangeAnswer, RangeRequest};
+pub use error::Error;
+pub use lease::{Grant, LeaseInfo};
 pub use txn::{Compare, Condition, Op, OpAnswer, Test, Txn, TxnAnswer};
 pub use types::{Event, EventKind, Kv, LeaseId, NO_LEASE, Range, Revision};
+pub use watch::Watcher;

@@ -11,6 +11,7 @@
 //! Start with [`Store`].
 
 mod error;
+pub mod memory;
 mod store;
 
 pub use encamp_etcd::{
@@ -18,4 +19,11 @@ pub use encamp_etcd::{
     TxnAnswer,
 };
 pub use error::Error;
+pub use memory::MemoryStore;
 pub use store::{Listing, Status, Store, WatchBatch, WatchItem, WatchStream};
+
+/// A time to live as etcd takes it: whole seconds, rounded up.
+fn whole_seconds(ttl: std::time::Duration) -> i64 {
+    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
