@@ -107,6 +107,9 @@ macro_rules! uuid_ids {
                 Self(Uuid::new_v4())
             }
 
+            /// Sorts before every id.
+            pub const MIN: Self = Self(Uuid::nil());
+
             /// The id these 128 bits make, in v4 form.
             pub fn from_bits(bits: u128) -> Self {
                 Self(uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid())
