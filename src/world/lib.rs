@@ -14,6 +14,8 @@ mod entries;
 mod overlay;
 pub mod queue;
 mod room;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod world;
