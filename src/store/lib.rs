@@ -11,6 +11,7 @@
 //! Start with [`Store`].
 
 mod error;
+pub mod etcd;
 pub mod memory;
 mod store;
 
@@ -19,6 +20,7 @@ pub use encamp_etcd::{
     TxnAnswer,
 };
 pub use error::Error;
+pub use etcd::{EtcdStore, Options};
 pub use memory::MemoryStore;
 pub use store::{Listing, Status, Store, WatchBatch, WatchItem, WatchStream};
 

@@ -1,0 +1,110 @@
+//! One watch, on a connection of its own.
+
+use std::sync::Arc;
+
+use etcd_client::{WatchOptions, WatchStream as ClientStream};
+use futures::{StreamExt, stream};
+
+use super::assemble::Assembler;
+use super::convert;
+use super::endpoints::Endpoints;
+use super::failure::{Failure, FailureKind, by_words};
+use crate::{Error, Range, Revision, WatchItem, WatchStream};
+
+const WHAT: &str = "watch";
+
+struct Watch {
+    endpoints: Arc<Endpoints>,
+    /// Which endpoint it is on.
+    index: usize,
+    stream: ClientStream,
+    assembler: Assembler,
+}
+
+pub(super) fn stream(endpoints: Arc<Endpoints>, range: Range, from: Revision) -> WatchStream {
+    let opened = stream::once(open(endpoints, range, from));
+    opened
+        .flat_map(|opened| match opened {
+            Ok(watch) => {
+                let created = stream::once(async { Ok(WatchItem::Created) });
+                created.chain(stream::unfold(Some(watch), next)).boxed()
+            }
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        })
+        .boxed()
+}
+
+async fn open(endpoints: Arc<Endpoints>, range: Range, from: Revision) -> Result<Watch, Error> {
+    let (key, end) = convert::range(&range)?;
+    let options =
+        WatchOptions::new().with_range(end).with_start_revision(from).with_fragment().with_prev_key();
+    let (within, bytes_max) = (endpoints.options().request_timeout, endpoints.options().answer_bytes_max);
+    let (index, stream) = endpoints
+        .open(WHAT, within, |client| {
+            let (key, options) = (key.clone(), options.clone());
+            async move {
+                let mut watches = client.watch_client().max_decoding_message_size(bytes_max);
+                let mut stream = watches.watch(key, Some(options)).await?;
+                established(&mut stream).await?;
+                Ok(stream)
+            }
+        })
+        .await?;
+    Ok(Watch { endpoints, index, stream, assembler: Assembler::new(from) })
+}
+
+/// Waits for the server's word that it has the watch.
+async fn established(stream: &mut ClientStream) -> Result<(), Failure> {
+    let response = stream.message().await?.ok_or_else(ended)?;
+    if response.canceled() {
+        return Err(canceled(&response.0));
+    }
+    if !response.created() {
+        return Err(Failure::protocol("a watch that begins without being created"));
+    }
+    Ok(())
+}
+
+/// The next item; after an error, the end.
+async fn next(watch: Option<Watch>) -> Option<(Result<WatchItem, Error>, Option<Watch>)> {
+    let mut watch = watch?;
+    match watch.next().await {
+        Ok(item) => Some((Ok(item), Some(watch))),
+        Err(failure) => {
+            if failure.is_of_endpoint() {
+                watch.endpoints.leave(watch.index);
+            }
+            Some((Err(failure.into_error(watch.endpoints.url(watch.index), WHAT, 0)), None))
+        }
+    }
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<WatchItem, Failure> {
+        loop {
+            let response = self.stream.message().await?.ok_or_else(ended)?.0;
+            if response.canceled {
+                return Err(canceled(&response));
+            }
+            let events = response.events.into_iter().map(convert::event).collect::<Result<Vec<_>, _>>()?;
+            let pushed = self.assembler.push(events, response.fragment).map_err(|order| {
+                Failure::protocol(&format!("an event of revision {} after {}", order.got, order.after))
+            })?;
+            if let Some(batch) = pushed {
+                return Ok(WatchItem::Events(batch));
+            }
+        }
+    }
+}
+
+fn ended() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the server ended the stream")
+}
+
+fn canceled(response: &etcd_client::proto::PbWatchResponse) -> Failure {
+    if response.compact_revision > 0 {
+        return Failure::new(FailureKind::Compacted(response.compact_revision), "compacted");
+    }
+    let kind = by_words(&response.cancel_reason).unwrap_or(FailureKind::Unavailable);
+    Failure::new(kind, format!("canceled by the server: {}", response.cancel_reason))
+}
