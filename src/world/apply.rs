@@ -26,10 +26,20 @@ struct Step {
     states: BTreeMap<JobId, Option<Arc<Stored<JobState>>>>,
     evals: BTreeMap<EvalId, Option<Arc<Stored<Eval>>>>,
     allocs: BTreeMap<(NodeId, AllocId), Option<Arc<AllocEntry>>>,
-    nodes: BTreeMap<NodeId, Option<Arc<NodeEntry>>>,
+    nodes: BTreeSet<NodeId>,
+    /// How a node was before the step's first write to anything on it.
+    nodes_before: BTreeMap<NodeId, Option<Arc<NodeEntry>>>,
     versions: BTreeSet<(JobUid, u64)>,
     /// Nodes whose room must be taken stock of again.
     rooms: BTreeSet<NodeId>,
+}
+
+impl Step {
+    /// The node's own keys, or whether they can be read, change.
+    fn node(&mut self, id: NodeId) {
+        self.nodes.insert(id);
+        self.rooms.insert(id);
+    }
 }
 
 /// A value that a key now has: bytes, and the revisions that created and changed it.
@@ -111,7 +121,7 @@ impl World {
             Key::JobSource(uid, version) => self.set_source(*uid, *version, raw, step),
             Key::Eval(id) => self.set_eval(*id, raw, step),
             Key::Alloc(node, id) => self.set_alloc(*node, *id, raw, step),
-            Key::AllocStatus(node, id) => self.set_status(*node, *id, raw, step),
+            Key::AllocStatus(node, id) => self.set_status(*node, *id, raw, was_opaque, step),
             Key::NodeInfo(id) | Key::NodeLease(id) | Key::NodeState(id) | Key::NodeIntents(id) => {
                 self.set_node_key(*id, &key, raw, was_opaque, step)
             }
@@ -166,19 +176,31 @@ impl World {
     fn set_version(&mut self, uid: JobUid, version: u64, raw: Raw<'_>, step: &mut Step) -> bool {
         step.versions.insert((uid, version));
         let (value, readable) = stored::<Job>(raw);
-        let name = value.as_ref().map(|job| job.job_id());
-        self.edit_registration(uid, |registration| {
-            registration.versions.remove(&version);
-            if let (Some(job), Some((bytes, created, modified))) = (&value, raw) {
-                registration.job = name.clone();
-                let groups = job.task_groups.iter().map(|g| (g.name.clone(), group_digest(job, g))).collect();
-                let entry =
-                    VersionEntry { created, modified, digest: xxh3_64(bytes), groups: Arc::new(groups) };
-                registration.versions.insert(version, entry);
-            }
+        let entry = value.zip(raw).map(|(job, (bytes, created, modified))| {
+            let groups = job.task_groups.iter().map(|g| (g.name.clone(), group_digest(&job, g))).collect();
+            let digest = xxh3_64(bytes);
+            VersionEntry { job: job.job_id(), created, modified, digest, groups: Arc::new(groups) }
         });
-        if let Some(name) = name {
-            self.edit_job(&name, |entry| {
+        let name = |world: &World| world.registrations.get(&uid).and_then(|r| r.job.clone());
+        let before = name(self);
+        self.edit_registration(uid, |registration| {
+            match entry {
+                Some(entry) => drop(registration.versions.insert(version, entry)),
+                None => drop(registration.versions.remove(&version)),
+            }
+            registration.job = registration.versions.values().next_back().map(|v| v.job.clone());
+        });
+        let after = name(self);
+        if before == after {
+            return readable;
+        }
+        if let Some(before) = before {
+            self.edit_job(&before, |entry| {
+                entry.uids.remove(&uid);
+            });
+        }
+        if let Some(after) = after {
+            self.edit_job(&after, |entry| {
                 entry.uids.insert(uid);
             });
         }
@@ -218,7 +240,10 @@ impl World {
 
     fn set_alloc(&mut self, node: NodeId, id: AllocId, raw: Raw<'_>, step: &mut Step) -> bool {
         let (value, readable) = stored::<AllocRecord>(raw);
-        let mut entry = self.nodes.remove(&node).unwrap_or_default();
+        let mut entry = self.take_node(node, step);
+        if entry.opaque_allocs.contains_key(&id) == readable {
+            step.node(node);
+        }
         let old = entry.allocs.get(&id).cloned();
         let status = old.as_ref().and_then(|o| o.status.clone()).or_else(|| entry.orphans.get(&id).cloned());
         let new_status = status.clone();
@@ -243,19 +268,31 @@ impl World {
         self.set_node(node, entry);
 
         self.hold(node, id, held.as_ref(), holds.as_ref());
-        match new.is_some() {
-            true => drop(self.alloc_nodes.insert(id, node)),
-            false => drop(self.alloc_nodes.remove(&id)),
+        if new.is_some() {
+            self.alloc_nodes.insert(id, node);
+        } else if self.alloc_nodes.get(&id) == Some(&node) {
+            self.alloc_nodes.remove(&id);
         }
         self.overlay.settle(node, id);
         self.swap_alloc(node, old, new, step);
         readable
     }
 
-    fn set_status(&mut self, node: NodeId, id: AllocId, raw: Raw<'_>, step: &mut Step) -> bool {
+    fn set_status(
+        &mut self,
+        node: NodeId,
+        id: AllocId,
+        raw: Raw<'_>,
+        was_opaque: bool,
+        step: &mut Step,
+    ) -> bool {
         let (value, readable) = stored::<AllocStatus>(raw);
-        let mut entry = self.nodes.remove(&node).unwrap_or_default();
+        let mut entry = self.take_node(node, step);
+        if was_opaque == readable {
+            step.node(node);
+        }
         let edited = Arc::make_mut(&mut entry);
+        edited.opaque_keys = edited.opaque_keys + u32::from(!readable) - u32::from(was_opaque);
         let old = edited.allocs.get(&id).cloned();
         edited.orphans.remove(&id);
         let new = old.as_deref().map(|old| Arc::new(AllocEntry { status: value.clone(), ..old.clone() }));
@@ -308,14 +345,16 @@ impl World {
         let down = self.nodes.get(&node).is_some_and(|n| n.is_down());
         if let Some(old) = &old {
             self.edit_registration(old.record.uid, |registration| {
-                registration.allocs.remove(&id);
+                if registration.allocs.get(&id).is_some_and(|held| held.node == node) {
+                    registration.allocs.remove(&id);
+                }
                 uncount(registration, old, down);
             });
         }
         if let Some(new) = &new {
             self.edit_registration(new.record.uid, |registration| {
                 registration.allocs.insert(id, new.clone());
-                registration.counts.entry(new.record.group.clone()).or_default().add(new, down);
+                count(registration, new, down);
             });
         }
         step.rooms.insert(node);
@@ -330,10 +369,8 @@ impl World {
         was_opaque: bool,
         step: &mut Step,
     ) -> bool {
-        let old = self.nodes.remove(&id);
-        let mut entry = old.clone().unwrap_or_default();
-        step.nodes.entry(id).or_insert(old);
-        step.rooms.insert(id);
+        let mut entry = self.take_node(id, step);
+        step.node(id);
         let was_down = entry.is_down();
         let edited = Arc::make_mut(&mut entry);
         let readable = match key {
@@ -350,10 +387,17 @@ impl World {
         for alloc in allocs {
             self.edit_registration(alloc.record.uid, |registration| {
                 uncount(registration, &alloc, was_down);
-                registration.counts.entry(alloc.record.group.clone()).or_default().add(&alloc, is_down);
+                count(registration, &alloc, is_down);
             });
         }
         readable
+    }
+
+    /// Takes a node out to be changed and put back.
+    fn take_node(&mut self, id: NodeId, step: &mut Step) -> Arc<NodeEntry> {
+        let old = self.nodes.remove(&id);
+        step.nodes_before.entry(id).or_insert_with(|| old.clone());
+        old.unwrap_or_default()
     }
 
     fn set_node(&mut self, id: NodeId, entry: Arc<NodeEntry>) {
@@ -378,10 +422,6 @@ impl World {
         edit(Arc::make_mut(&mut entry));
         if !entry.is_empty() {
             self.registrations.insert(uid, entry);
-        } else if let Some(job) = &entry.job {
-            self.edit_job(job, |job| {
-                job.uids.remove(&uid);
-            });
         }
     }
 
@@ -389,7 +429,7 @@ impl World {
     fn finish(&mut self, revision: i64, step: Step) -> Vec<Change> {
         self.revision = self.revision.max(revision);
         for id in &step.rooms {
-            self.take_stock(*id, step.nodes.contains_key(id), revision);
+            self.take_stock(*id, step.nodes.contains(id), revision);
         }
         let mut changes = step.changes;
         for (id, old) in step.jobs {
@@ -401,7 +441,7 @@ impl World {
             let new = self.jobs.get(&id).and_then(|entry| entry.state.clone());
             changes.push(Change::JobState { id, old, new });
         }
-        for (id, old) in step.nodes {
+        for (id, old) in step.nodes_before.into_iter().filter(|(id, _)| step.nodes.contains(id)) {
             changes.push(Change::Node { id, old, new: self.nodes.get(&id).cloned() });
         }
         for ((node, id), old) in step.allocs {
@@ -436,6 +476,16 @@ impl NodeEntry {
     }
 }
 
+/// Counts an allocation in; one that is stopped and ended counts nowhere.
+fn count(registration: &mut Registration, entry: &AllocEntry, down: bool) {
+    let group = &entry.record.group;
+    let mut counts = registration.counts.remove(group).unwrap_or_default();
+    counts.add(entry, down);
+    if !counts.is_empty() {
+        registration.counts.insert(group.clone(), counts);
+    }
+}
+
 fn uncount(registration: &mut Registration, entry: &AllocEntry, down: bool) {
     if let Some(counts) = registration.counts.get_mut(&entry.record.group) {
         counts.remove(entry, down);
@@ -453,7 +503,7 @@ fn helps(before: &Room, after: &Room) -> bool {
         || before.ports.iter().any(|port| !after.port_taken(*port))
 }
 
-/// The name that an opaque allocation holds: what it was before, what can still be read of it, or what its node says.
+/// The name that an opaque allocation holds: what can still be read of it, what it was before, or what its node says.
 fn occupied(
     old: Option<&AllocEntry>,
     bytes: &[u8],
@@ -465,15 +515,16 @@ fn occupied(
         group: Name,
         index: u32,
     }
+    // What is stored now goes first: it is what another process, which lists only now, sees too.
+    if let Ok(name) = serde_json::from_slice::<NameOnly>(bytes) {
+        return Some(Occupied { uid: name.uid, group: name.group, index: name.index });
+    }
     if let Some(old) = old {
         return Some(Occupied {
             uid: old.record.uid,
             group: old.record.group.clone(),
             index: old.record.index,
         });
-    }
-    if let Ok(name) = serde_json::from_slice::<NameOnly>(bytes) {
-        return Some(Occupied { uid: name.uid, group: name.group, index: name.index });
     }
     let status = status?;
     let rest = status.name.strip_prefix(&*status.job.name)?.strip_prefix('.')?;

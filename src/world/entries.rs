@@ -151,7 +151,7 @@ pub struct JobEntry {
     pub pending: BTreeSet<EvalId>,
     /// All of its evaluations.
     pub evals: BTreeSet<EvalId>,
-    /// All registrations under this name that still have versions or allocations.
+    /// All registrations under this name that still have a version.
     pub uids: BTreeSet<JobUid>,
 }
 
@@ -165,6 +165,8 @@ impl JobEntry {
 /// One stored version of a registration. Its text is read from etcd when somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionEntry {
+    /// The name it was registered under.
+    pub job: JobId,
     /// Revision that created the key.
     pub created: i64,
     /// Revision that changed it last.
@@ -178,7 +180,7 @@ pub struct VersionEntry {
 /// One registration of a job name: its versions and allocations. Outlives a purge until gc is done with it.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The name it was registered under.
+    /// The name it was registered under, as its latest version says; `None` once no version is left.
     pub job: Option<JobId>,
     /// Its versions.
     pub versions: BTreeMap<u64, VersionEntry>,

@@ -1,6 +1,9 @@
 //! Room of a node: what there is and what its allocations take.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use encamp_model::{
     AllocId,
@@ -62,30 +65,43 @@ fn capacity(info: &NodeInfo) -> Ask {
 
 /// The sum over all chains. A chain is an allocation with those it waits for (`after`): of it and them, either it
 /// runs or they do, so that it takes the larger of its own ask and the sum of theirs, in each dimension.
+///
+/// Each allocation is counted once. What only garbage in etcd can bring about (a circle, a second waiter, a chain
+/// without end) never counts as less than it may take.
 fn used(holders: &BTreeMap<AllocId, &AllocRecord>) -> Ask {
     if holders.values().all(|r| r.after.is_empty()) {
         return holders.values().fold(Ask::default(), |sum, r| add(sum, r.ask));
     }
-    let mut waited_for: BTreeMap<AllocId, bool> = BTreeMap::new();
-    for record in holders.values() {
-        for id in record.after.iter().filter(|id| holders.contains_key(id)) {
-            waited_for.insert(*id, true);
-        }
-    }
-    let roots = holders.keys().filter(|id| !waited_for.contains_key(id));
-    roots.fold(Ask::default(), |sum, id| add(sum, chain(*id, holders, holders.len())))
+    let waited_for: BTreeSet<&AllocId> = holders.values().flat_map(|r| &r.after).collect();
+    let mut counted = BTreeSet::new();
+    let roots = holders.keys().filter(|id| !waited_for.contains(id));
+    let sum =
+        roots.fold(Ask::default(), |sum, id| add(sum, chain(*id, holders, GENERATIONS_MAX, &mut counted)));
+    let rest = holders.iter().filter(|(id, _)| !counted.contains(id));
+    rest.fold(sum, |sum, (_, record)| add(sum, record.ask))
 }
 
+/// Generations of a chain that are looked at; those beyond are counted as if nobody waited for them.
+const GENERATIONS_MAX: usize = 64;
+
 /// Room of a chain. `after` is inherited, so the direct predecessors are those that no other predecessor waits for.
-/// `depth` bounds a chain that garbage in etcd made circular.
-fn chain(id: AllocId, holders: &BTreeMap<AllocId, &AllocRecord>, depth: usize) -> Ask {
-    let Some(record) = holders.get(&id) else { return Ask::default() };
+fn chain(
+    id: AllocId,
+    holders: &BTreeMap<AllocId, &AllocRecord>,
+    depth: usize,
+    counted: &mut BTreeSet<AllocId>,
+) -> Ask {
+    let Some(record) = holders.get(&id).filter(|_| !counted.contains(&id)) else { return Ask::default() };
+    counted.insert(id);
     if depth == 0 {
         return record.ask;
     }
-    let before: Vec<AllocId> = record.after.iter().copied().filter(|a| holders.contains_key(a)).collect();
-    let direct = before.iter().filter(|a| !before.iter().any(|b| b != *a && holders[b].after.contains(a)));
-    let sum = direct.fold(Ask::default(), |sum, a| add(sum, chain(*a, holders, depth - 1)));
+    let before: BTreeSet<AllocId> =
+        record.after.iter().copied().filter(|a| holders.contains_key(a)).collect();
+    let inherited: BTreeSet<AllocId> =
+        before.iter().flat_map(|b| holders[b].after.iter().copied().filter(move |a| a != b)).collect();
+    let direct = before.difference(&inherited);
+    let sum = direct.fold(Ask::default(), |sum, a| add(sum, chain(*a, holders, depth - 1, counted)));
     Ask {
         cpu: record.ask.cpu.max(sum.cpu),
         memory_mb: record.ask.memory_mb.max(sum.memory_mb),
