@@ -25,6 +25,19 @@ pub struct GroupCounts {
     pub stopping: u32,
     /// Wanted ones by job version.
     pub versions: BTreeMap<u64, u32>,
+    /// Of these, the ones that are neither lost nor refused, by job version.
+    pub by_version: BTreeMap<u64, VersionCounts>,
+}
+
+/// How the allocations of one group and job version stand that are wanted and neither lost nor refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VersionCounts {
+    /// Not running (yet, or between two runs).
+    pub pending: u32,
+    /// Running.
+    pub running: u32,
+    /// Complete or failed.
+    pub ended: u32,
 }
 
 impl GroupCounts {
@@ -49,11 +62,22 @@ impl GroupCounts {
         if entry.record.desired == Desired::Run {
             *self.versions.entry(entry.record.version).or_default() += 1;
         }
+        if let Some(standing) = standing(entry, node_down) {
+            *self.by_version.entry(entry.record.version).or_default().of(standing) += 1;
+        }
     }
 
     pub(crate) fn remove(&mut self, entry: &AllocEntry, node_down: bool) {
         if let Some(counter) = self.counter(entry, node_down) {
             *counter -= 1;
+        }
+        if let Some(standing) = standing(entry, node_down) {
+            let version = entry.record.version;
+            let counts = self.by_version.entry(version).or_default();
+            *counts.of(standing) -= 1;
+            if *counts == VersionCounts::default() {
+                self.by_version.remove(&version);
+            }
         }
         if entry.record.desired != Desired::Run {
             return;
@@ -80,5 +104,27 @@ impl GroupCounts {
             ClientStatus::Pending => &mut self.pending,
             ClientStatus::Running => &mut self.running,
         })
+    }
+}
+
+impl VersionCounts {
+    fn of(&mut self, standing: ClientStatus) -> &mut u32 {
+        match standing {
+            ClientStatus::Pending => &mut self.pending,
+            ClientStatus::Running => &mut self.running,
+            _ => &mut self.ended,
+        }
+    }
+}
+
+/// What a wanted allocation is to [`VersionCounts`]; `None` if it is lost or refused.
+fn standing(entry: &AllocEntry, node_down: bool) -> Option<ClientStatus> {
+    if entry.record.desired != Desired::Run {
+        return None;
+    }
+    match entry.said() {
+        ClientStatus::Lost | ClientStatus::Refused => None,
+        ClientStatus::Pending | ClientStatus::Running if node_down => None,
+        said => Some(said),
     }
 }

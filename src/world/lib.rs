@@ -21,7 +21,7 @@ mod tests;
 mod world;
 
 pub use change::Change;
-pub use counts::GroupCounts;
+pub use counts::{GroupCounts, VersionCounts};
 pub use entries::{AllocEntry, JobEntry, NodeEntry, Occupied, Registration, Stored, VersionEntry};
 pub use overlay::Overlay;
 pub use room::Room;

@@ -36,6 +36,21 @@ impl Room {
         self.ports.binary_search(&port).is_ok()
     }
 
+    /// The room that is left for others once this record, which waits for nobody, is placed too.
+    #[must_use]
+    pub fn with(mut self, record: &AllocRecord) -> Room {
+        self.used = add(self.used, record.ask);
+        if !record.ports.is_empty() {
+            let ports = Arc::make_mut(&mut self.ports);
+            for port in &record.ports {
+                if let Err(at) = ports.binary_search(&port.value) {
+                    ports.insert(at, port.value);
+                }
+            }
+        }
+        self
+    }
+
     /// Takes stock: `holders` are the records whose room is not free.
     pub(crate) fn of<'a>(
         info: Option<&NodeInfo>,

@@ -204,6 +204,11 @@ impl World {
         let Some(node) = self.nodes.get(&id) else { return Room::default() };
         match self.overlay.on(id) {
             None => node.room.clone(),
+            // What waits for nobody only adds: no stock of the whole node needs to be taken.
+            Some(assumed) if assumed.values().all(|p| p.record.after.is_empty()) => {
+                let unseen = assumed.values().filter(|p| !node.allocs.contains_key(&p.alloc));
+                unseen.fold(node.room.clone(), |room, p| room.with(&p.record))
+            }
             Some(assumed) => {
                 let unseen = assumed.values().filter(|p| !node.allocs.contains_key(&p.alloc));
                 let holders = node.holders().chain(unseen.map(|p| (p.alloc, &*p.record)));

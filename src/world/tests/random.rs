@@ -199,6 +199,13 @@ fn recount(world: &World) -> BTreeMap<(encamp_model::JobUid, Name), GroupCounts>
             continue;
         }
         *counts.versions.entry(record.version).or_default() += 1;
+        let lost = down && matches!(said, ClientStatus::Pending | ClientStatus::Running);
+        if !lost && !matches!(said, ClientStatus::Refused | ClientStatus::Lost) {
+            let version = counts.by_version.entry(record.version).or_default();
+            version.pending += u32::from(said == ClientStatus::Pending);
+            version.running += u32::from(said == ClientStatus::Running);
+            version.ended += u32::from(matches!(said, ClientStatus::Complete | ClientStatus::Failed));
+        }
         *match (said, down) {
             (ClientStatus::Complete, _) => &mut counts.complete,
             (ClientStatus::Failed, _) => &mut counts.failed,
