@@ -1,14 +1,22 @@
 //! Drivers: how a task becomes processes, behind one small trait.
 //!
-//! Start reading at [`Driver`]. Drivers whose tasks are processes
-//! of this machine run them under a *supervisor*: this binary re-executed, single-threaded, one a
+//! Start reading at [`Driver`]; [`RawExec`] is the driver that runs plain commands. Drivers whose tasks are processes
+//! of this machine run them under a *supervisor* ([`supervisor`]): this binary re-executed, single-threaded, one a
 //! task, which outlives the agent, keeps the task's output and writes down how it ended.
 //!
 //! Invariants: a task never runs without a record of its start on disk; its end is on disk before anyone is told; no
 //! process is signalled or adopted because of its number alone. A driver makes no choices: what to run arrives
 //! interpolated and decided, and whether to run it again is the agent's business.
 
+mod clock;
 mod error;
+mod files;
+pub mod logs;
+mod proc;
+mod raw_exec;
+pub mod supervisor;
+#[allow(unsafe_code)] // the one module that may: fork, signal dispositions, close_range
+mod sys;
 mod task;
 
 use async_trait::async_trait;
@@ -17,6 +25,8 @@ use std::collections::BTreeMap;
 
 pub use error::Error;
 pub use nix::sys::signal::Signal;
+pub use raw_exec::RawExec;
+pub use supervisor::{Supervisor, supervisor_main};
 pub use task::{
     Config, Ended, Exit, Handle, LogLimits, Recovered, TaskControl, TaskDirs, TaskSpec, signal_by_name,
 };
