@@ -29,8 +29,9 @@ pub(super) struct Endpoints {
 
 struct Endpoint {
     url: String,
-    /// Made when first used (a user must be authenticated for it); it connects again by itself.
-    client: Mutex<Option<Client>>,
+    /// Made when first used (a user must be authenticated for it); it connects again by itself when it notices
+    /// that its connection is broken.
+    client: Mutex<Option<(Instant, Client)>>,
 }
 
 impl Endpoints {
@@ -94,8 +95,10 @@ impl Endpoints {
     }
 
     fn tries(&self, what: &'static str, kind: Kind, timeout: Duration) -> Tries<'_> {
-        let deadline = Instant::now() + timeout;
+        let begun = Instant::now();
+        let deadline = begun + timeout;
         Tries {
+            begun,
             endpoints: self,
             what,
             kind,
@@ -124,11 +127,11 @@ impl Endpoints {
     async fn client(&self, index: usize) -> Result<Client, Failure> {
         let endpoint = &self.list[index];
         let mut client = endpoint.client.lock().await;
-        if let Some(client) = &*client {
+        if let Some((_, client)) = &*client {
             return Ok(client.clone());
         }
         let new = connect(&endpoint.url, self.connect.clone()).await?;
-        *client = Some(new.clone());
+        *client = Some((Instant::now(), new.clone()));
         Ok(new)
     }
 
@@ -138,6 +141,14 @@ impl Endpoints {
 
     pub(super) fn url(&self, index: usize) -> &str {
         &self.list[index].url
+    }
+
+    /// Gives up a connection that may be dead without our being told, unless there is a newer one than `than`.
+    fn forget(&self, index: usize, than: Instant) {
+        // Whoever holds the lock is just making a new one.
+        if let Ok(mut client) = self.list[index].client.try_lock() {
+            client.take_if(|(made, _)| *made <= than);
+        }
     }
 
     /// Goes on to the next endpoint, unless somebody already has.
@@ -156,6 +167,7 @@ struct Tries<'a> {
     what: &'static str,
     kind: Kind,
     timeout: Duration,
+    begun: Instant,
     deadline: Instant,
     /// The endpoint to try now.
     index: usize,
@@ -187,6 +199,7 @@ impl Tries<'_> {
 
     fn timed_out(&self) -> Error {
         self.endpoints.leave(self.index);
+        self.endpoints.forget(self.index, self.begun);
         let endpoint = self.endpoints.url(self.index).to_owned();
         Error::Timeout { endpoint, what: self.what, timeout_ms: self.timeout_ms() }
     }

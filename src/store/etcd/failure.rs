@@ -101,16 +101,10 @@ impl From<ClientError> for Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         if never_left(&status) {
-            return Self::new(FailureKind::Connect, chain(&status));
+            return Self::new(FailureKind::Connect, words(&status));
         }
         let kind = by_words(status.message()).unwrap_or_else(|| by_code(status.code()));
-        // etcd's own words are clear; of the transport's the cause behind them says more.
-        let reason = if status.message().starts_with("etcdserver: ") {
-            status.message().to_owned()
-        } else {
-            chain(&status)
-        };
-        Self::new(kind, reason)
+        Self::new(kind, words(&status))
     }
 }
 
@@ -162,14 +156,24 @@ fn by_code(code: Code) -> FailureKind {
     }
 }
 
-/// The error and its causes, the outermost first, each said once.
+/// A status's own words, which of etcd's are clear, and the causes behind the transport's, which say more.
+fn words(status: &Status) -> String {
+    with_causes(status.message().to_owned(), status)
+}
+
+/// The error and its causes.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    with_causes(error.to_string(), error)
+}
+
+/// The outermost first, each said once.
+fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+            let colon = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{colon}{cause_text}");
         }
         source = cause.source();
     }

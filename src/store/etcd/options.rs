@@ -8,6 +8,14 @@ use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 
 use crate::Error;
 
+/// How long a connection with a request under way may be silent before HTTP/2 asks for a sign of life. etcd breaks a
+/// connection on its third ping if they are less than 5 s apart (`--grpc-keepalive-min-time`), or come while no
+/// request is under way; so this is not what notices a frozen server early, but it ends a long list's wait for one.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+
+/// How long the answer to a ping may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How to reach etcd. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -23,10 +31,10 @@ pub struct Options {
     pub list_timeout: Duration,
     /// How long one connection may take to come about.
     pub connect_timeout: Duration,
-    /// How long a connection may be silent, idle ones too, before the other side is asked for a sign of life...
-    pub keep_alive_interval: Duration,
-    /// ...and how long it may then take to answer before the connection counts as broken.
-    pub keep_alive_timeout: Duration,
+    /// How long a watch may be silent before the server is asked for a sign of life...
+    pub watch_silence: Duration,
+    /// ...and how long it may then take to give one before the watch counts as broken.
+    pub watch_timeout: Duration,
     /// Largest answer taken, bytes. A list that is larger is read in parts.
     pub answer_bytes_max: usize,
 }
@@ -52,7 +60,8 @@ pub struct User {
 }
 
 impl Options {
-    /// Defaults: 5 s a request, 30 s a list, 2 s to connect, a frozen server is noticed in 2 s, 512 MiB an answer.
+    /// Defaults: 5 s a request, 30 s a list, 2 s to connect, 3 s until a watch notices that the server is frozen,
+    /// 512 MiB an answer.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
@@ -61,8 +70,8 @@ impl Options {
             request_timeout: Duration::from_secs(5),
             list_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),
-            keep_alive_interval: Duration::from_secs(1),
-            keep_alive_timeout: Duration::from_secs(1),
+            watch_silence: Duration::from_secs(1),
+            watch_timeout: Duration::from_secs(2),
             answer_bytes_max: 512 * 1024 * 1024,
         }
     }
@@ -102,8 +111,8 @@ impl Options {
     pub(super) fn connect_options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(self.connect_timeout)
-            .with_keep_alive(self.keep_alive_interval, self.keep_alive_timeout)
-            .with_keep_alive_while_idle(true);
+            .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
+            .with_keep_alive_while_idle(false);
         if let Some(tls) = &self.tls {
             options = options.with_tls(tls.client_options());
         }

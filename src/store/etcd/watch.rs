@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use etcd_client::proto::PbWatchResponse;
 use etcd_client::{WatchOptions, WatchStream as ClientStream};
 use futures::{StreamExt, stream};
+use tokio::time::timeout;
 
 use super::assemble::Assembler;
 use super::convert;
@@ -82,7 +84,7 @@ async fn next(watch: Option<Watch>) -> Option<(Result<WatchItem, Error>, Option<
 impl Watch {
     async fn next(&mut self) -> Result<WatchItem, Failure> {
         loop {
-            let response = self.stream.message().await?.ok_or_else(ended)?.0;
+            let response = self.message().await?;
             if response.canceled {
                 return Err(canceled(&response));
             }
@@ -97,11 +99,35 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// The next message. A silent server is asked for its progress: not for the revision that the answer tells
+    /// (see [`super::assemble`]), but because a live server gives one. Unlike HTTP/2's pings, etcd takes such
+    /// questions as often as one likes.
+    async fn message(&mut self) -> Result<PbWatchResponse, Failure> {
+        let options = self.endpoints.options();
+        let response = match timeout(options.watch_silence, self.stream.message()).await {
+            Ok(response) => response,
+            Err(_silent) => {
+                let answer = async {
+                    self.stream.request_progress().await?;
+                    self.stream.message().await
+                };
+                timeout(options.watch_timeout, answer).await.map_err(|_silent| silent())?
+            }
+        };
+        Ok(response?.ok_or_else(ended)?.0)
+    }
+}
+
+fn silent() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the server gives no sign of life")
+}
+
 fn ended() -> Failure {
     Failure::new(FailureKind::Unavailable, "the server ended the stream")
 }
 
-fn canceled(response: &etcd_client::proto::PbWatchResponse) -> Failure {
+fn canceled(response: &PbWatchResponse) -> Failure {
     if response.compact_revision > 0 {
         return Failure::new(FailureKind::Compacted(response.compact_revision), "compacted");
     }
