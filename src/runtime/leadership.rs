@@ -1,0 +1,141 @@
+//! Who leads a loop, as a value: campaign, epoch, and the new epoch after anything but success.
+//!
+//! A loop leads while its World shows its instance id under `leaders/<loop>`; its epoch is that key's mod revision
+//! there. So it never decides on a World older than its election, and what it wrote under an older epoch either is
+//! in the World that shows the newer one, or can never land.
+
+use std::time::Duration;
+
+use encamp_model::{InstanceId, Key, Keyspace, Timestamp, records::LeaderRecord};
+use encamp_store::{Compare, LeaseId, Op, Txn};
+use encamp_world::World;
+
+use crate::retry::Backoff;
+
+/// Where a loop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Another leads, or nobody yet.
+    Follower,
+    /// Leads under this epoch.
+    Leader {
+        /// Mod revision of the leader key.
+        epoch: i64,
+    },
+    /// Led under this epoch until a transaction failed; a new epoch must show before it writes again.
+    Suspended {
+        /// The epoch that ended.
+        epoch: i64,
+    },
+}
+
+/// The leadership of one loop.
+#[derive(Debug)]
+pub(crate) struct Leadership {
+    key: Key,
+    record: LeaderRecord,
+    role: Role,
+    /// A campaign or rewrite is in flight.
+    asking: bool,
+    /// Not before this instant: the last try failed.
+    not_before: Timestamp,
+    backoff: Backoff,
+}
+
+impl Leadership {
+    pub(crate) fn new(name: &'static str, instance: InstanceId, address: String) -> Self {
+        Leadership {
+            key: Key::Leader(name.into()),
+            record: LeaderRecord { instance, address },
+            role: Role::Follower,
+            asking: false,
+            not_before: Timestamp::default(),
+            backoff: Backoff::exact(Duration::from_millis(50), Duration::from_secs(5)),
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn instance(&self) -> InstanceId {
+        self.record.instance
+    }
+
+    /// Looks at who the World says leads. True if a new epoch of ours begins with it.
+    pub(crate) fn see(&mut self, world: &World) -> bool {
+        let Key::Leader(name) = &self.key else { return false };
+        let shown = world.epoch(name, self.record.instance);
+        let known = match self.role {
+            Role::Follower => None,
+            Role::Leader { epoch } | Role::Suspended { epoch } => Some(epoch),
+        };
+        match shown {
+            None => self.role = Role::Follower,
+            Some(epoch) if known != Some(epoch) => {
+                self.role = Role::Leader { epoch };
+                self.backoff.reset();
+                self.not_before = Timestamp::default();
+                return true;
+            }
+            Some(_) => {}
+        }
+        false
+    }
+
+    /// Something failed: whatever is unanswered may or may not land. Nothing more is written under this epoch.
+    pub(crate) fn suspend(&mut self) {
+        if let Role::Leader { epoch } = self.role {
+            self.role = Role::Suspended { epoch };
+        }
+    }
+
+    /// The transaction that is due now, if any: a campaign where nobody leads, a rewrite where we are suspended.
+    pub(crate) fn poll(
+        &mut self,
+        world: &World,
+        keys: &Keyspace,
+        lease: Option<LeaseId>,
+        now: Timestamp,
+    ) -> Option<Txn> {
+        let expected = match self.role {
+            Role::Leader { .. } => return None,
+            // An opaque leader key has a mod revision too: somebody's, until their lease ends.
+            Role::Follower if world.mod_revision(&self.key) != 0 => return None,
+            Role::Follower => 0,
+            Role::Suspended { epoch } => epoch,
+        };
+        let lease = lease?;
+        if self.asking || now < self.not_before {
+            return None;
+        }
+        self.asking = true;
+        let raw = keys.encode(&self.key);
+        let value = serde_json::to_vec(&self.record).expect("model types serialise");
+        // Comparing the mod revision, not only that the key is our campaign's: of repeated rewrites one lands at
+        // most, so that a late one cannot end an epoch that has begun.
+        Some(
+            Txn::new()
+                .when(Compare::unchanged(raw.clone(), expected))
+                .then(Op::put_on_lease(raw, value, lease)),
+        )
+    }
+
+    /// The answer to it. Success is only believed when the World shows it.
+    pub(crate) fn answered(&mut self, failed: bool, now: Timestamp) {
+        self.asking = false;
+        // After a success too, the next try waits a little: the World will show the key long before.
+        let delay = self.backoff.next_delay();
+        self.not_before = now + if failed { delay } else { delay.max(Duration::from_secs(1)) };
+    }
+
+    /// When [`Leadership::poll`] may have something again without anything else happening.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        let waits = !matches!(self.role, Role::Leader { .. }) && !self.asking;
+        (waits && self.not_before > Timestamp::default()).then_some(self.not_before)
+    }
+}
