@@ -24,7 +24,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The task could not be executed: no such file, no permission, no such user. It never ran; the end is on disk.
+    /// The task could not be executed: no such file, no permission, no such user. It never ran; unless the user was at
+    /// fault, that is on disk as its end.
     #[error("{reason}")]
     NotStarted {
         /// What was tried and why it failed, with its path.
@@ -48,7 +49,8 @@ pub enum Error {
         /// The folder.
         state_dir: PathBuf,
     },
-    /// The supervisor lives but does not answer (stopped, or the machine is overloaded).
+    /// The supervisor lives but does not answer (stopped, or the machine is overloaded). After a start, the task may
+    /// yet run: [`recover`](crate::Driver::recover) tells.
     #[error("the supervisor in {} does not answer {what}", state_dir.display())]
     Unresponsive {
         /// The folder.
@@ -64,7 +66,7 @@ pub enum Error {
         /// How long it was waited for, milliseconds.
         waited_ms: u64,
     },
-    /// The supervisor could not do it.
+    /// The supervisor could not do it. After a start: nothing was tried, nothing is on disk.
     #[error("the supervisor in {} refused: {reason}", state_dir.display())]
     Refused {
         /// The folder.

@@ -119,8 +119,14 @@ impl Supervisor {
                 }
                 if let Some(start) = state.start()? {
                     let task = Supervised::new(Arc::clone(&state), start);
-                    if task.ask(Request::Hello).await?.is_some() {
-                        return Ok(Recovered::Running(Handle::new(task)));
+                    match task.ask(Request::Hello).await {
+                        Ok(Some(_)) => return Ok(Recovered::Running(Handle::new(task))),
+                        // Frozen; but the lock is held and this very process lives. Stopping it works all the same.
+                        Err(Error::Unresponsive { .. }) if task.start.supervisor.alive() => {
+                            return Ok(Recovered::Running(Handle::new(task)));
+                        }
+                        Ok(None) => {}
+                        Err(e) => return Err(e),
                     }
                 }
                 sleep(EVERY).await;
@@ -323,14 +329,15 @@ impl TaskControl for Supervised {
     }
 
     async fn signal(&self, signal: Signal) -> Result<(), Error> {
-        loop {
-            if self.look().await?.is_some() {
-                return Ok(());
+        let request = Request::Signal { signal: signal as i32 };
+        let sending = async {
+            while self.look().await?.is_none() && self.ask(request).await?.is_none() {
+                sleep(EVERY).await;
             }
-            if self.ask(Request::Signal { signal: signal as i32 }).await?.is_some() {
-                return Ok(());
-            }
-            sleep(EVERY).await;
-        }
+            Ok(())
+        };
+        let state_dir = self.state.path().to_owned();
+        let late = Error::Unresponsive { state_dir, what: "a signal" };
+        timeout(BETWEEN, sending).await.unwrap_or(Err(late))
     }
 }

@@ -27,16 +27,18 @@ impl Cgroup {
     /// A cgroup for this task, empty; `None` where none can be made.
     pub(crate) fn create(alloc: AllocId, task: &str) -> Option<Cgroup> {
         let name = format!("{alloc}-{task}");
-        parents().into_iter().find_map(|parent| {
-            let group = Cgroup { dir: parent.join(&name) };
-            make_dir(&parent).ok()?;
-            make_dir(&group.dir).ok()?;
-            // We hold the task's lock: whatever is in there was left by an earlier run.
-            if group.populated() {
-                group.kill();
-            }
-            group.dir.join("cgroup.procs").exists().then_some(group)
-        })
+        parents().into_iter().find_map(|parent| Cgroup::create_in(&parent, &name))
+    }
+
+    fn create_in(parent: &Path, name: &str) -> Option<Cgroup> {
+        let group = Cgroup { dir: parent.join(name) };
+        make_dir(parent).ok()?;
+        make_dir(&group.dir).ok()?;
+        // We hold the task's lock: whatever is in there was left by an earlier run.
+        if group.populated() {
+            group.kill();
+        }
+        group.dir.join("cgroup.procs").exists().then_some(group)
     }
 
     /// The cgroup that a start record names. Only names that we give are believed, lest a damaged record kills.
@@ -188,6 +190,27 @@ mod tests {
             ["/sys/fs/cgroup/unified", "/tmp/encamp/x", "/sys/fs/cgroup/unified/encamp/other-web", "/", ""]
         {
             assert!(Cgroup::recorded(Path::new(bad), alloc, "web").is_none(), "{bad}");
+        }
+    }
+
+    /// In every hierarchy of this machine that we may write to: version 2 and version 1 are killed differently.
+    #[test]
+    fn what_is_in_a_cgroup_is_killed_and_the_cgroup_removed() {
+        for (at, parent) in parents().into_iter().enumerate() {
+            let name = format!("{}-test", AllocId::random());
+            let Some(group) = Cgroup::create_in(&parent, &name) else { continue };
+            let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("starts");
+            let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+            if group.add(pid).is_err() {
+                child.kill().expect("is ours");
+            } else {
+                assert!(group.populated(), "{at}: {group:?}");
+                group.kill();
+            }
+            child.wait().expect("is ours");
+            assert!(!group.populated(), "{at}: {group:?}");
+            group.remove();
+            assert!(!group.dir().exists(), "{at}: {group:?}");
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     io::{Read, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::PathBuf,
     process::ExitCode,
@@ -123,7 +126,6 @@ struct Prepared {
     signals: SignalFd,
     pipes: Pipes,
     outputs: [Output; 2],
-    cgroup: Option<Cgroup>,
 }
 
 impl Prepared {
@@ -144,9 +146,8 @@ impl Prepared {
         let (out, stdout) = stream(Stream::Stdout)?;
         let (err, stderr) = stream(Stream::Stderr)?;
         state.remove_socket();
-        let listener = UnixListener::bind(state.socket()).map_err(|e| format!("bind the socket: {e}"))?;
+        let listener = bind(&state).map_err(|e| format!("bind the socket: {e}"))?;
         let signals = signals().map_err(|e| format!("take over signals: {e}"))?;
-        let cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task)).flatten();
         let peers = Peers::new(listener).map_err(|e| format!("listen: {e}"))?;
         Ok(Prepared {
             launch: launch.clone(),
@@ -156,26 +157,28 @@ impl Prepared {
             signals,
             pipes: Pipes { stdout, stderr },
             outputs: [out, err],
-            cgroup,
         })
     }
 
     /// Forks, records, lets go.
     fn start(self) -> (Answer, Option<Running>) {
-        let Prepared { launch, plan, state, peers, signals, pipes, outputs, mut cgroup } = self;
+        let Prepared { launch, plan, state, peers, signals, pipes, outputs } = self;
         let failed = |reason: String| (Answer::Failed { reason }, None);
         let waiting = match plan.fork(pipes) {
             Ok(waiting) => waiting,
             Err(e) => return failed(format!("fork: {e}")),
         };
-        cgroup = cgroup.filter(|cgroup| cgroup.add(waiting.pid()).is_ok());
-        let start = match record(&launch, &waiting, cgroup.as_ref()) {
+        let cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task)).flatten();
+        let cgroup = cgroup.filter(|cgroup| cgroup.add(waiting.pid()).is_ok());
+        let start = match write_start(&state, &launch, &waiting, cgroup.as_ref()) {
             Ok(start) => start,
-            Err(e) => return failed(format!("identify the process: {e}")),
+            Err(e) => {
+                // It ends without having been let go.
+                drop(waiting);
+                cgroup.inspect(Cgroup::remove);
+                return failed(format!("write the start to {}: {e}", state.path().display()));
+            }
         };
-        if let Err(e) = state.write_start(&start) {
-            return failed(format!("write the start to {}: {e}", state.path().display()));
-        }
         let main = waiting.pid();
         let went = waiting.go(&plan);
         let mut running = Running {
@@ -204,8 +207,14 @@ impl Prepared {
     }
 }
 
-fn record(launch: &Launch, waiting: &Waiting, cgroup: Option<&Cgroup>) -> std::io::Result<StartRecord> {
-    Ok(StartRecord {
+/// Puts on disk what is about to run.
+fn write_start(
+    state: &StateDir,
+    launch: &Launch,
+    waiting: &Waiting,
+    cgroup: Option<&Cgroup>,
+) -> std::io::Result<StartRecord> {
+    let start = StartRecord {
         id: ProcId::of(waiting.pid())?,
         supervisor: ProcId::of(Pid::this())?,
         run: launch.run,
@@ -214,7 +223,9 @@ fn record(launch: &Launch, waiting: &Waiting, cgroup: Option<&Cgroup>) -> std::i
         task: launch.task.clone(),
         cgroup: cgroup.map(|cgroup| cgroup.dir().to_owned()),
         marks: marks(launch),
-    })
+    };
+    state.write_start(&start)?;
+    Ok(start)
 }
 
 /// Entries of the environment that name the allocation and the task, if both are there.
@@ -225,6 +236,13 @@ fn marks(launch: &Launch) -> Vec<String> {
     } else {
         Vec::new()
     }
+}
+
+fn bind(state: &StateDir) -> std::io::Result<UnixListener> {
+    let listener = UnixListener::bind(state.socket())?;
+    // Nobody else gets into the folder either.
+    fs::set_permissions(state.socket(), fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// A pipe whose reading end does not block.

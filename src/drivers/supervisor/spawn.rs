@@ -204,6 +204,8 @@ impl Plan {
             Step::Deadline => format!("the start deadline had passed by {} ms", failure.value),
             Step::Exec => format!("execute {}: {system}", self.name(failure)),
         };
+        // It must fit the disk space that was reserved for the end.
+        let reason = reason.chars().take(800).collect();
         Refusal { reason, late_ms: (failure.step == Step::Deadline).then_some(failure.value) }
     }
 

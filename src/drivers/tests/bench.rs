@@ -180,10 +180,15 @@ pub(crate) fn state(pid: u32) -> Option<char> {
     text[text.rfind(')')? + 2..].chars().next()
 }
 
+/// It is there, and no zombie.
+pub(crate) fn alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
 /// Waits until none of them lives. One that nobody has reaped yet counts as gone.
 pub(crate) async fn until_gone(pids: &[u32]) {
     until("processes to go", || {
-        let left: Vec<_> = pids.iter().filter(|pid| state(**pid).is_some_and(|s| s != 'Z')).collect();
+        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?} live")) }
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use encamp_drivers::{Driver, Signal};
+use encamp_drivers::{Driver, Recovered, Signal};
 use tokio::time::Instant;
 
 use crate::bench::{Bench, exited, kill, signaled, until_gone, within};
@@ -111,6 +111,8 @@ async fn a_frozen_supervisor_cannot_keep_a_task_alive() {
     let mut pids = bench.pids("pids", 3).await;
     pids.push(handle.pid().expect("a process"));
     kill(bench.supervisor_pid(), Signal::SIGSTOP);
+    drop(handle);
+    let Recovered::Running(handle) = within(bench.recover()).await else { panic!("it runs") };
     let ended = within(handle.stop(Signal::SIGTERM, Duration::from_secs(1))).await.expect("stops");
     assert_eq!(ended.exit, encamp_drivers::Exit::SupervisorLost);
     until_gone(&pids).await;
