@@ -1,0 +1,343 @@
+//! HCL as it was written in 2016, put into today's form: one-line nested blocks, commas and nothing at all between
+//! attributes, quoted keys. Places are kept, so that errors point into what the user wrote.
+//!
+//! One pass over tokens with an explicit stack: no recursion, nothing is understood beyond brackets and statements.
+
+use std::{collections::BTreeMap, ops::Range};
+
+/// The rewritten text and the way back.
+pub(super) struct Modern {
+    /// Today's form.
+    pub(super) text: String,
+    /// Start of each piece: in `text`, in the source.
+    pieces: Vec<(usize, usize)>,
+    /// Keys that are no identifiers: what stands in `text`, and what the user wrote.
+    pub(super) renamed: BTreeMap<String, String>,
+}
+
+impl Modern {
+    /// Text that needs no way back.
+    pub(super) fn unchanged(text: &str) -> Self {
+        Modern { text: text.to_owned(), pieces: vec![(0, 0)], renamed: BTreeMap::new() }
+    }
+
+    /// Where a span of `text` stands in the source.
+    pub(super) fn source_span(&self, span: Range<usize>) -> Range<usize> {
+        let start = self.source_offset(span.start);
+        // The end belongs to the piece of the last byte.
+        let end = self.source_offset(span.end.saturating_sub(1).max(span.start)) + 1;
+        start..end.max(start)
+    }
+
+    fn source_offset(&self, offset: usize) -> usize {
+        let piece = self.pieces.partition_point(|(out, _)| *out <= offset).saturating_sub(1);
+        let (out, source) = self.pieces[piece];
+        let offset = source + (offset - out);
+        // What was inserted stands where the next piece begins.
+        self.pieces.get(piece + 1).map_or(offset, |(_, next)| offset.min((*next).max(source)))
+    }
+}
+
+/// Puts old text into today's form; text that already has it comes back as it was.
+pub(super) fn modernise(source: &str) -> Modern {
+    let tokens = tokens(source);
+    let mut writer = Writer {
+        source,
+        out: Modern {
+            text: String::with_capacity(source.len() + 64),
+            pieces: Vec::new(),
+            renamed: BTreeMap::new(),
+        },
+    };
+    let mut state = State { stack: Vec::new(), at: At::Start, fresh_line: true };
+    for i in 0..tokens.len() {
+        let next = tokens[i + 1..].iter().find(|t| !matches!(t.kind, Kind::Blank | Kind::Comment));
+        state.token(&tokens[i], next, &mut writer);
+    }
+    writer.out.pieces.push((writer.out.text.len(), source.len()));
+    writer.out
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Blank,
+    Newline,
+    /// `#…`, `//…` (without the newline) and `/*…*/`.
+    Comment,
+    Word,
+    Text,
+    Heredoc,
+    Number,
+    Open(u8),
+    Close(u8),
+    Equals,
+    Comma,
+    Other,
+}
+
+struct Token {
+    kind: Kind,
+    span: Range<usize>,
+}
+
+struct Writer<'a> {
+    source: &'a str,
+    out: Modern,
+}
+
+impl Writer<'_> {
+    fn copy(&mut self, span: Range<usize>) {
+        self.out.pieces.push((self.out.text.len(), span.start));
+        self.out.text.push_str(&self.source[span]);
+    }
+
+    /// Text of our own, standing at this place of the source.
+    fn insert(&mut self, text: &str, at: usize) {
+        self.out.pieces.push((self.out.text.len(), at));
+        self.out.text.push_str(text);
+    }
+}
+
+/// Where within a statement of a body we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// A key is expected.
+    Start,
+    /// A key was seen, and perhaps labels.
+    Key,
+    /// After `=`, before the value has begun.
+    Equals,
+    /// Within or after the value.
+    Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nest {
+    /// A block's body.
+    Body,
+    /// Anything within an expression.
+    Inner,
+}
+
+struct State {
+    stack: Vec<Nest>,
+    at: At,
+    /// True if nothing but blanks was written to this line since a newline or `{`.
+    fresh_line: bool,
+}
+
+impl State {
+    fn in_body(&self) -> bool {
+        self.stack.last() != Some(&Nest::Inner)
+    }
+
+    fn token(&mut self, token: &Token, next: Option<&Token>, writer: &mut Writer<'_>) {
+        if !self.in_body() {
+            self.inner(token, writer);
+            return;
+        }
+        match (token.kind, self.at) {
+            (Kind::Blank, _) => return writer.copy(token.span.clone()),
+            (Kind::Comment, _) => {
+                writer.copy(token.span.clone());
+                return;
+            }
+            (Kind::Newline, _) => {
+                self.at = At::Start;
+                self.fresh_line = true;
+                return writer.copy(token.span.clone());
+            }
+            // Between statements a comma says nothing.
+            (Kind::Comma, At::Start) => return,
+            (Kind::Comma, At::Value) => {
+                self.at = At::Start;
+                return;
+            }
+            (Kind::Close(b'}'), _) => return self.close_body(token, next, writer),
+            (Kind::Word | Kind::Text, At::Value) if starts_statement(token, next) => {
+                self.at = At::Start;
+                self.statement(token, next, writer);
+            }
+            (Kind::Word | Kind::Text, At::Start) => self.statement(token, next, writer),
+            (Kind::Equals, At::Key) => {
+                self.at = At::Equals;
+                writer.copy(token.span.clone());
+            }
+            (Kind::Open(b'{'), At::Key) => self.open_body(token, next, writer),
+            (Kind::Open(_), _) => {
+                self.stack.push(Nest::Inner);
+                self.at = At::Value;
+                writer.copy(token.span.clone());
+            }
+            (Kind::Word | Kind::Text, At::Key) => writer.copy(token.span.clone()),
+            _ => {
+                if self.at == At::Equals {
+                    self.at = At::Value;
+                }
+                writer.copy(token.span.clone());
+            }
+        }
+        self.fresh_line = false;
+    }
+
+    fn inner(&mut self, token: &Token, writer: &mut Writer<'_>) {
+        match token.kind {
+            Kind::Open(_) => self.stack.push(Nest::Inner),
+            Kind::Close(_) => {
+                self.stack.pop();
+                self.at = At::Value;
+            }
+            _ => {}
+        }
+        self.fresh_line = false;
+        writer.copy(token.span.clone());
+    }
+
+    /// The key of an attribute or a block, on a line of its own.
+    fn statement(&mut self, token: &Token, next: Option<&Token>, writer: &mut Writer<'_>) {
+        if !self.fresh_line {
+            writer.insert("\n", token.span.start);
+        }
+        self.at = At::Key;
+        let written = &writer.source[token.span.clone()];
+        let closed = written.len() >= 2 && written.ends_with('"');
+        if token.kind == Kind::Word || !closed {
+            writer.copy(token.span.clone());
+            return;
+        }
+        let key = &written[1..written.len() - 1];
+        let follows = next.is_some_and(|t| matches!(t.kind, Kind::Equals | Kind::Open(b'{') | Kind::Text));
+        if is_word(key) {
+            writer.copy(token.span.start + 1..token.span.end - 1);
+        } else if follows && !key.is_empty() && !key.contains(['"', '\\', '$', '\n']) {
+            let key = key.to_owned();
+            let mut name = format!("quoted_key_{}", writer.out.renamed.len());
+            while writer.source.contains(&name) {
+                name.push('_');
+            }
+            writer.insert(&name, token.span.start);
+            writer.out.renamed.insert(name, key);
+        } else {
+            writer.copy(token.span.clone());
+        }
+    }
+
+    fn open_body(&mut self, token: &Token, next: Option<&Token>, writer: &mut Writer<'_>) {
+        self.stack.push(Nest::Body);
+        self.at = At::Start;
+        self.fresh_line = true;
+        writer.copy(token.span.clone());
+        if !next.is_some_and(|t| matches!(t.kind, Kind::Newline | Kind::Close(b'}'))) {
+            writer.insert("\n", token.span.end);
+        }
+    }
+
+    fn close_body(&mut self, token: &Token, next: Option<&Token>, writer: &mut Writer<'_>) {
+        self.stack.pop();
+        if !self.fresh_line {
+            writer.insert("\n", token.span.start);
+        }
+        writer.copy(token.span.clone());
+        self.at = At::Start;
+        self.fresh_line = false;
+        if next.is_some_and(|t| t.kind == Kind::Newline) {
+            self.fresh_line = true;
+        }
+    }
+}
+
+/// True if a word or text that follows a value begins the next attribute or block.
+fn starts_statement(token: &Token, next: Option<&Token>) -> bool {
+    matches!(
+        (token.kind, next.map(|t| t.kind)),
+        (_, Some(Kind::Equals)) | (Kind::Word, Some(Kind::Text | Kind::Open(b'{')))
+    )
+}
+
+fn is_word(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// Cuts the text into tokens; every byte belongs to exactly one.
+fn tokens(source: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while at < source.len() {
+        let (kind, len) = one_token(&source[at..]);
+        let len = len.max(1);
+        tokens.push(Token { kind, span: at..at + len });
+        at += len;
+    }
+    tokens
+}
+
+fn one_token(rest: &str) -> (Kind, usize) {
+    let line = rest.find('\n').unwrap_or(rest.len());
+    let Some(first) = rest.chars().next() else { return (Kind::Other, 0) };
+    match first {
+        '\n' => (Kind::Newline, 1),
+        '\r' if rest.starts_with("\r\n") => (Kind::Newline, 2),
+        c if c.is_whitespace() => (Kind::Blank, c.len_utf8()),
+        '#' => (Kind::Comment, rest[..line].trim_end_matches('\r').len()),
+        '/' if rest.starts_with("//") => (Kind::Comment, rest[..line].trim_end_matches('\r').len()),
+        '/' if rest.starts_with("/*") => (Kind::Comment, rest.find("*/").map_or(rest.len(), |i| i + 2)),
+        '"' => (Kind::Text, text_len(rest)),
+        '<' if rest.starts_with("<<") => heredoc(rest),
+        '{' | '[' | '(' => (Kind::Open(first as u8), 1),
+        '}' | ']' | ')' => (Kind::Close(first as u8), 1),
+        '=' if !rest.starts_with("==") => (Kind::Equals, 1),
+        '=' => (Kind::Other, 2),
+        ',' | ';' => (Kind::Comma, 1),
+        c if c.is_ascii_digit() => (
+            Kind::Number,
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(rest.len()),
+        ),
+        c if c.is_alphabetic() || c == '_' => {
+            let end =
+                rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
+            (Kind::Word, end)
+        }
+        c => (Kind::Other, c.len_utf8()),
+    }
+}
+
+/// Length of a quoted text; quotes within `${…}` are its own.
+fn text_len(rest: &str) -> usize {
+    let bytes = rest.as_bytes();
+    let mut braces = 0usize;
+    let mut at = 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'"' if braces == 0 => return at + 1,
+            b'\n' if braces == 0 => return at,
+            b'$' | b'%' if bytes.get(at + 1) == Some(&b'{') => {
+                braces += 1;
+                at += 1;
+            }
+            b'{' if braces > 0 => braces += 1,
+            b'}' if braces > 0 => braces -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    rest.len()
+}
+
+/// A heredoc up to and with its closing word, without the newline after it.
+fn heredoc(rest: &str) -> (Kind, usize) {
+    let intro = rest.trim_start_matches('<').trim_start_matches('-');
+    let word_len = intro.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(intro.len());
+    let word = &intro[..word_len];
+    let Some(first_line) = rest.find('\n').filter(|_| !word.is_empty()) else { return (Kind::Other, 2) };
+    let mut at = first_line + 1;
+    for line in rest[at..].split_inclusive('\n') {
+        if line.trim() == word {
+            return (Kind::Heredoc, at + line.trim_end().len());
+        }
+        at += line.len();
+    }
+    (Kind::Other, 2)
+}

@@ -1,0 +1,441 @@
+//! The schema applied: any key case to the API's, durations to nanoseconds, empty to absent, and a verdict on every
+//! field that this version does not act on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    diag::{Diagnostic, Diagnostics, Source, did_you_mean, quoted},
+    scalar,
+    schema::{Block, Class, Field, JOB, Kind, Label},
+    tree::{Entry, Node, Span, Tree},
+};
+
+/// A job in canonical spelling, and what was found on the way.
+#[derive(Clone, Debug)]
+pub(crate) struct Shaped {
+    /// The job in the API's spelling.
+    pub(crate) job: Map<String, Value>,
+    /// Where each value stands, by path.
+    pub(crate) places: Places,
+    /// What does not fit the schema.
+    pub(crate) errors: Diagnostics,
+    /// What fits the schema and can't be run faithfully.
+    pub(crate) refusals: Diagnostics,
+    /// What is kept without being acted on.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Where values stand in the text, by paths like `Job.TaskGroups[0].Count`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    spans: BTreeMap<String, Span>,
+    bad: BTreeSet<String>,
+}
+
+impl Places {
+    /// The place of a path, or of the closest value around it.
+    pub(crate) fn find(&self, path: &str) -> Span {
+        let mut path = path;
+        loop {
+            if let Some(span) = self.spans.get(path) {
+                return span.clone();
+            }
+            path = &path[..path.rfind(['.', '['])?];
+        }
+    }
+
+    /// True if the value at this path was given and is wrong, so that it is not missing.
+    pub(crate) fn is_bad(&self, path: &str) -> bool {
+        self.bad.contains(path)
+    }
+}
+
+/// Applies the schema to one job.
+pub(crate) fn shape(tree: Tree, source: Source<'_>) -> Shaped {
+    let mut shaper = Shaper {
+        source,
+        context: Vec::new(),
+        places: Places::default(),
+        errors: Diagnostics::default(),
+        refusals: Diagnostics::default(),
+        warnings: Vec::new(),
+    };
+    shaper.places.spans.insert("Job".to_owned(), tree.span.clone());
+    let job = match tree.node {
+        Node::Map(entries) => shaper.block(&JOB, entries, "Job", Mode::Live),
+        _ => {
+            shaper.fault("Job", &tree.span, format!("a job is an object, not {}", tree.kind_name()), None);
+            Map::new()
+        }
+    };
+    let Shaper { places, errors, refusals, warnings, .. } = shaper;
+    Shaped { job, places, errors, refusals, warnings }
+}
+
+/// Whether the fields of a block are judged one by one, or their block was already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Live,
+    Carried,
+    Refused,
+}
+
+struct Shaper<'a> {
+    source: Source<'a>,
+    context: Vec<String>,
+    places: Places,
+    errors: Diagnostics,
+    refusals: Diagnostics,
+    warnings: Vec<String>,
+}
+
+impl Shaper<'_> {
+    fn finding(&self, path: &str, span: &Span, message: String) -> Diagnostic {
+        Diagnostic::error(message).within(self.context.join(" > ")).path(path).at(&self.source, span.clone())
+    }
+
+    /// Notes an error about a value, which is then left out.
+    fn fault(&mut self, path: &str, span: &Span, message: String, help: Option<String>) {
+        let finding = self.finding(path, span, message).help_if(help);
+        self.places.bad.insert(path.to_owned());
+        self.errors.push(finding);
+    }
+
+    fn block(
+        &mut self,
+        block: &'static Block,
+        entries: Vec<Entry>,
+        path: &str,
+        mode: Mode,
+    ) -> Map<String, Value> {
+        self.context.push(title(block, &entries));
+        let mut out = Map::new();
+        let mut seen = BTreeSet::new();
+        for entry in entries {
+            let Some(field) = block.by_api(&entry.key) else {
+                self.unknown(block, entry, &mut out);
+                continue;
+            };
+            let path = format!("{path}.{}", field.api);
+            if !seen.insert(field.api) {
+                let message = format!("{} is given twice, in different case", quoted(&entry.key));
+                self.fault(&path, &entry.key_span, message, None);
+                continue;
+            }
+            self.member(field, entry, &path, mode, &mut out);
+        }
+        self.context.pop();
+        out
+    }
+
+    /// A field that this version has never heard of: kept, but not in silence.
+    fn unknown(&mut self, block: &Block, entry: Entry, out: &mut Map<String, Value>) {
+        if entry.value.is_empty() {
+            return;
+        }
+        let hint = did_you_mean(&entry.key, block.fields.iter().map(|f| f.api).filter(|n| !n.is_empty()));
+        let hint = hint.map_or_else(String::new, |h| format!(" ({h})"));
+        self.warn(format!("unknown field {} is kept as it is{hint}", quoted(&entry.key)));
+        out.insert(entry.key, entry.value.into_value());
+    }
+
+    fn member(
+        &mut self,
+        field: &'static Field,
+        entry: Entry,
+        path: &str,
+        mode: Mode,
+        out: &mut Map<String, Value>,
+    ) {
+        if field.class == Class::Dropped {
+            return;
+        }
+        let says_nothing =
+            entry.value.is_empty() && !(field.bare && matches!(entry.value.node, Node::Map(_)));
+        if says_nothing {
+            if mode == Mode::Carried {
+                out.insert(field.api.to_owned(), entry.value.into_value());
+            }
+            return;
+        }
+        self.places.spans.insert(path.to_owned(), entry.value.span.clone());
+        let inner = match (mode, field.class) {
+            (Mode::Live, Class::Carried(_)) => Mode::Carried,
+            (Mode::Live | Mode::Carried, Class::Refused(_)) => Mode::Refused,
+            (mode, _) => mode,
+        };
+        let key_span = entry.key_span.clone();
+        let Some(value) = self.value(field, entry.value, path, inner) else { return };
+        match (mode, field.class) {
+            (Mode::Live, Class::Served) if is_empty(&value) => return,
+            (Mode::Live, Class::Carried(why)) if !harmless(field, &value) => {
+                self.warn(format!("{} is kept but not acted on: {why}", name(field)));
+            }
+            (Mode::Live, Class::Refused(_)) if harmless(field, &value) => return,
+            (Mode::Live | Mode::Carried, Class::Refused(why)) if !harmless(field, &value) => {
+                let span = key_span.or_else(|| self.places.find(path));
+                let refusal = self.finding(path, &span, format!("{} is not served yet: {why}", name(field)));
+                self.refusals.push(refusal);
+            }
+            _ => {}
+        }
+        out.insert(field.api.to_owned(), value);
+    }
+
+    fn warn(&mut self, message: String) {
+        let warning = format!("{}: {message}", self.context.join(" > "));
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// A value in canonical form, or nothing after an error was noted.
+    fn value(&mut self, field: &'static Field, tree: Tree, path: &str, mode: Mode) -> Option<Value> {
+        match (field.kind, tree.node) {
+            (Kind::One(block), Node::Map(entries)) => Some(self.block(block, entries, path, mode).into()),
+            (Kind::Many(block), Node::List(items)) => Some(self.blocks(field, block, items, path, mode)),
+            (Kind::ByLabel(block), Node::Map(entries)) => {
+                let mut out = Map::new();
+                for entry in entries {
+                    let path = format!("{path}.{}", entry.key);
+                    self.places.spans.insert(path.clone(), entry.value.span.clone());
+                    let shaped = self.one_of(field, block, entry.value, &path, mode);
+                    out.extend(shaped.map(|value| (entry.key, value)));
+                }
+                Some(out.into())
+            }
+            (kind, node) => {
+                let tree = Tree { span: tree.span, node };
+                let span = tree.span.clone();
+                match scalar_value(kind, tree) {
+                    Ok(value) => {
+                        self.suspicious(field, &value);
+                        Some(value)
+                    }
+                    Err(Fault { message, help }) => {
+                        self.fault(path, &span, format!("{} {message}", name(field)), help);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn blocks(
+        &mut self,
+        field: &'static Field,
+        block: &'static Block,
+        items: Vec<Tree>,
+        path: &str,
+        mode: Mode,
+    ) -> Value {
+        let mut out = Vec::new();
+        for (i, item) in items.into_iter().enumerate() {
+            let path = format!("{path}[{i}]");
+            self.places.spans.insert(path.clone(), item.span.clone());
+            // A place is kept for a bad one, so that the others keep their paths.
+            out.push(self.one_of(field, block, item, &path, mode).unwrap_or_else(|| Map::new().into()));
+        }
+        Value::Array(out)
+    }
+
+    fn one_of(
+        &mut self,
+        field: &'static Field,
+        block: &'static Block,
+        tree: Tree,
+        path: &str,
+        mode: Mode,
+    ) -> Option<Value> {
+        let kind = tree.kind_name();
+        match tree.node {
+            Node::Map(entries) => Some(self.block(block, entries, path, mode).into()),
+            _ => {
+                self.fault(
+                    path,
+                    &tree.span,
+                    format!("{} has to hold objects, not {kind}", name(field)),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    /// A duration far below what anyone means: a number without a unit.
+    fn suspicious(&mut self, field: &Field, value: &Value) {
+        if let (Kind::Duration, Some(ns @ 1..1_000_000)) = (field.kind, value.as_i64()) {
+            self.warn(format!("{} is {ns} nanoseconds: write \"{ns}s\" for seconds", name(field)));
+        }
+    }
+}
+
+/// How a block is called in contexts: `group "web"`.
+fn title(block: &Block, entries: &[Entry]) -> String {
+    let key = match block.label {
+        Label::Into(key) | Label::Optional(key) => key,
+        Label::None | Label::Key => return block.name.to_owned(),
+    };
+    let label = entries.iter().find(|e| e.key.eq_ignore_ascii_case(key));
+    match label.map(|e| &e.value.node) {
+        Some(Node::Text(label)) => format!("{} {}", block.name, quoted(label)),
+        _ => block.name.to_owned(),
+    }
+}
+
+/// The name that a user knows a field by.
+fn name(field: &Field) -> &'static str {
+    if field.hcl.is_empty() { field.api } else { field.hcl }
+}
+
+struct Fault {
+    message: String,
+    help: Option<String>,
+}
+
+fn fault(message: impl Into<String>) -> Fault {
+    Fault { message: message.into(), help: None }
+}
+
+fn scalar_value(kind: Kind, tree: Tree) -> Result<Value, Fault> {
+    match kind {
+        Kind::Text => text(tree).map(Value::String),
+        Kind::RuntimeText => text(tree).map(|t| Value::String(scalar::brace_bare(&t))),
+        Kind::Bool => boolean(&tree).map(Value::Bool),
+        Kind::Int => int(&tree).map(Value::from),
+        Kind::Duration => duration(&tree).map(Value::from),
+        Kind::TextList => list(tree, |t| text(t).map(Value::String)),
+        Kind::IntList => list(tree, |t| int(&t).map(Value::from)),
+        Kind::TextMap => map(tree, |t| text(t).map(Value::String)),
+        Kind::RuntimeMap => map(tree, |t| text(t).map(|t| Value::String(scalar::brace_bare(&t)))),
+        Kind::ListMap => map(tree, |t| list(t, |t| text(t).map(Value::String))),
+        Kind::Config => map(tree, |t| Ok(runtime_texts(t.into_value()))),
+        Kind::Any => Ok(tree.into_value()),
+        Kind::One(_) | Kind::ByLabel(_) => {
+            Err(fault(format!("has to be an object, not {}", tree.kind_name())))
+        }
+        Kind::Many(_) => Err(fault(format!("has to be a list of objects, not {}", tree.kind_name()))),
+    }
+}
+
+fn text(tree: Tree) -> Result<String, Fault> {
+    match tree.node {
+        Node::Text(text) => Ok(text),
+        Node::Number(number) => Ok(scalar::number_text(&number)),
+        Node::Bool(value) => Ok(value.to_string()),
+        _ => Err(fault(format!("has to be a text, not {}", tree.kind_name()))),
+    }
+}
+
+fn boolean(tree: &Tree) -> Result<bool, Fault> {
+    match &tree.node {
+        Node::Bool(value) => Ok(*value),
+        Node::Text(text) if matches!(text.as_str(), "true" | "1") => Ok(true),
+        Node::Text(text) if matches!(text.as_str(), "false" | "0") => Ok(false),
+        _ => Err(fault(format!("has to be true or false, not {}", tree.kind_name()))),
+    }
+}
+
+fn int(tree: &Tree) -> Result<i64, Fault> {
+    match &tree.node {
+        Node::Number(number) => {
+            scalar::whole(number).ok_or_else(|| fault(format!("has to be a whole number, not {number}")))
+        }
+        Node::Text(text) => {
+            text.trim().parse().map_err(|_| fault(format!("has to be a whole number, not {}", quoted(text))))
+        }
+        _ => Err(fault(format!("has to be a whole number, not {}", tree.kind_name()))),
+    }
+}
+
+fn duration(tree: &Tree) -> Result<i64, Fault> {
+    let help = || Some("write it like \"30s\", \"5m\" or \"1h30m\"".to_owned());
+    match &tree.node {
+        Node::Number(number) => scalar::whole(number)
+            .ok_or_else(|| Fault { message: format!("has to be a duration, not {number}"), help: help() }),
+        Node::Text(text) => scalar::parse_duration(text).map_err(|why| Fault {
+            message: format!("is no duration: {} {why}", quoted(text)),
+            help: help(),
+        }),
+        _ => Err(Fault { message: format!("has to be a duration, not {}", tree.kind_name()), help: help() }),
+    }
+}
+
+fn list(tree: Tree, item: impl Fn(Tree) -> Result<Value, Fault>) -> Result<Value, Fault> {
+    match tree.node {
+        Node::List(items) => items.into_iter().map(item).collect::<Result<Vec<_>, _>>().map(Value::Array),
+        // As in 2016: one value stands for a list of one.
+        Node::Text(_) => Ok(Value::Array(vec![item(tree)?])),
+        _ => Err(fault(format!("has to be a list, not {}", tree.kind_name()))),
+    }
+}
+
+fn map(tree: Tree, item: impl Fn(Tree) -> Result<Value, Fault>) -> Result<Value, Fault> {
+    let Node::Map(entries) = tree.node else {
+        return Err(fault(format!("has to be an object, not {}", tree.kind_name())));
+    };
+    let mut out = Map::new();
+    for entry in entries.into_iter().filter(|e| !matches!(e.value.node, Node::Null)) {
+        let value = item(entry.value)
+            .map_err(|f| Fault { message: format!("{} {}", quoted(&entry.key), f.message), help: f.help })?;
+        out.insert(entry.key, value);
+    }
+    Ok(out.into())
+}
+
+/// Every text within a value in its braced form.
+fn runtime_texts(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(scalar::brace_bare(&text)),
+        Value::Array(items) => items.into_iter().map(runtime_texts).collect(),
+        Value::Object(map) => {
+            map.into_iter().map(|(k, v)| (k, runtime_texts(v))).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// True for what a Go client sends for a field that nobody set.
+fn is_zero(value: &Value) -> bool {
+    is_empty(value) || matches!(value, Value::Bool(false)) || value.as_f64() == Some(0.0)
+}
+
+/// True if a value says no more than an absent one: zero, or what clients fill in.
+fn harmless(field: &Field, value: &Value) -> bool {
+    if field.bare && matches!(value, Value::Object(_)) {
+        return false;
+    }
+    if is_zero(value) || field.fillers.iter().any(|filler| is_filler(filler, value)) {
+        return true;
+    }
+    match (field.kind, value) {
+        (Kind::One(block), Value::Object(map)) => {
+            map.iter().all(|(key, v)| block.by_api(key).map_or_else(|| is_zero(v), |f| harmless(f, v)))
+        }
+        _ => false,
+    }
+}
+
+/// Compares with a JSON text of the table, members that are zero left out.
+fn is_filler(filler: &str, value: &Value) -> bool {
+    let expected: Value = serde_json::from_str(filler).expect("a test reads every filler of the table");
+    match (expected, value) {
+        (Value::Object(expected), Value::Object(given)) => {
+            given.iter().all(|(key, v)| is_zero(v) || expected.get(key) == Some(v))
+                && expected.keys().all(|key| given.contains_key(key))
+        }
+        (expected, given) => expected == *given,
+    }
+}
