@@ -22,6 +22,8 @@ pub struct WatchBatch {
     /// The last of them: the mod revision of the last event.
     pub revision: Revision,
     /// The changes in etcd's order: by mod revision, and within one in the order of the transaction. Never empty.
+    /// Without the records before them (`prev` is `None`): whoever watches has those, and asking etcd for them
+    /// made history two to three times slower.
     pub events: Vec<Event>,
 }
 

@@ -143,6 +143,16 @@ impl Endpoints {
         &self.list[index].url
     }
 
+    /// Adds the likely cause that the transport cannot tell: a server that misses our certificate just hangs up, and
+    /// under TLS 1.3 its reason often comes too late to be read.
+    fn explain(&self, failure: Failure) -> Failure {
+        let nameless = self.options.tls.as_ref().is_some_and(|tls| tls.identity.is_none());
+        if nameless && failure.kind == FailureKind::Unavailable {
+            return failure.with_hint("no client certificate is given, which etcd may demand");
+        }
+        failure
+    }
+
     /// Gives up a connection that may be dead without our being told, unless there is a newer one than `than`.
     fn forget(&self, index: usize, than: Instant) {
         // Whoever holds the lock is just making a new one.
@@ -188,6 +198,7 @@ impl Tries<'_> {
         if failure.is_of_endpoint() {
             self.endpoints.leave(self.index);
         }
+        let failure = self.endpoints.explain(failure);
         if !elsewhere || self.left == 0 {
             return Err(failure.into_error(self.endpoints.url(self.index), self.what, self.timeout_ms()));
         }

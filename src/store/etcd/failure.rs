@@ -55,6 +55,12 @@ impl Failure {
         self
     }
 
+    /// Adds what may help a person.
+    pub(super) fn with_hint(mut self, hint: &str) -> Self {
+        self.reason = format!("{} ({hint})", self.reason);
+        self
+    }
+
     /// Is another endpoint likely to do better?
     pub(super) fn is_of_endpoint(&self) -> bool {
         matches!(self.kind, FailureKind::Connect | FailureKind::Unavailable | FailureKind::Timeout)

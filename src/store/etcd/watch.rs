@@ -38,8 +38,7 @@ pub(super) fn stream(endpoints: Arc<Endpoints>, range: Range, from: Revision) ->
 
 async fn open(endpoints: Arc<Endpoints>, range: Range, from: Revision) -> Result<Watch, Error> {
     let (key, end) = convert::range(&range)?;
-    let options =
-        WatchOptions::new().with_range(end).with_start_revision(from).with_fragment().with_prev_key();
+    let options = WatchOptions::new().with_range(end).with_start_revision(from).with_fragment();
     let (within, bytes_max) = (endpoints.options().request_timeout, endpoints.options().answer_bytes_max);
     let (index, stream) = endpoints
         .open(WHAT, within, |client| {

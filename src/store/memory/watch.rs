@@ -36,7 +36,7 @@ async fn open(store: MemoryStore, range: Range, from: Revision) -> Result<Watch,
         return Err(store.translate(encamp_etcd::Error::EmptyRange));
     }
     let epoch = store.with_client(|client| client.watch_epoch);
-    let watcher = store.lock().core.watch(range, from, true);
+    let watcher = store.lock().core.watch(range, from, false);
     let changed = store.shared.changed.subscribe();
     Ok(Watch { store, watcher, epoch, changed })
 }
