@@ -19,11 +19,13 @@
 //! | the supervisor | the parent-death signal kills the main process; whoever looks next kills the rest (cgroup, then marks in the environment) and records `SupervisorLost` |
 //! | the machine | records of another boot: `SupervisorLost`, nothing is signalled |
 //!
-//! Code map: [`client`] is the agent's side; `run` the supervisor's loop; `spawn` fork to exec; `output` pipes to
-//! files; `contain` cgroups; `record` and `protocol` what both sides read.
+//! Code map: `client` is the agent's side, `settle` what it does after a supervisor that is gone. `launch` sets the
+//! supervisor up, `spawn` is fork to exec, `run` the loop, `peers` the socket, `output` pipes to files, `contain`
+//! cgroups. `record` and `protocol` are what both sides read.
 
 mod client;
 mod contain;
+mod launch;
 mod output;
 mod peers;
 mod protocol;
@@ -43,5 +45,5 @@ const MARK: &str = "__supervise";
 /// Runs this process as a supervisor if it was started as one. To be called first thing in `main`, while there is one
 /// thread.
 pub fn supervisor_main() -> Option<ExitCode> {
-    (env::args_os().nth(1)? == MARK).then(run::main)
+    (env::args_os().nth(1)? == MARK).then(launch::main)
 }

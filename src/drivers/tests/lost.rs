@@ -3,9 +3,10 @@
 use std::{
     fs,
     process::{Child, Command},
+    time::Duration,
 };
 
-use encamp_drivers::{Exit, Recovered, Signal};
+use encamp_drivers::{Driver, Exit, Recovered, Signal};
 use serde_json::{Value, json};
 
 use crate::{
@@ -51,6 +52,43 @@ async fn the_main_process_dies_with_its_supervisor_before_anyone_looks() {
     kill(bench.supervisor_pid(), Signal::SIGKILL);
     until_gone(&[handle.pid().expect("a process")]).await;
     assert_eq!(within(handle.wait()).await.expect("ends").exit, Exit::SupervisorLost);
+}
+
+/// The supervisor is found by its arguments and killed at whatever it is at: no task may run without a trace.
+#[tokio::test]
+async fn a_supervisor_killed_while_it_starts_leaves_a_trace_or_nothing() {
+    for patience_us in (0..40).map(|n| n * 100) {
+        let bench = Bench::new();
+        let state_dir = bench.path("state").display().to_string();
+        let killer = tokio::task::spawn_blocking(move || {
+            let pid = std::iter::repeat_with(|| supervisor_of(&state_dir)).take(100_000).flatten().next();
+            // Not waiting for anything: it chooses the instant.
+            std::thread::sleep(Duration::from_micros(patience_us));
+            kill(pid.expect("a supervisor was started"), Signal::SIGKILL);
+        });
+        let started = bench.driver.start(bench.script("echo $$ >> pids; exec sleep 1000")).await;
+        killer.await.expect("it was killed");
+        match bench.recover().await {
+            Recovered::Never => {
+                assert!(started.is_err(), "{patience_us} µs");
+                assert!(!bench.path("task/pids").exists(), "{patience_us} µs: it ran without a trace");
+            }
+            Recovered::Ended(ended) => assert_eq!(ended.exit, Exit::SupervisorLost, "{patience_us} µs"),
+            Recovered::Running(_) => panic!("{patience_us} µs: its supervisor is dead"),
+        }
+        let pids = fs::read_to_string(bench.path("task/pids")).unwrap_or_default();
+        let pids: Vec<u32> = pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        until_gone(&pids).await;
+        bench.run_to_end("true").await;
+    }
+}
+
+fn supervisor_of(state_dir: &str) -> Option<i32> {
+    fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        line.split('\0').any(|arg| arg == state_dir).then_some(pid)
+    })
 }
 
 #[tokio::test]
@@ -117,7 +155,7 @@ async fn a_damaged_record_is_an_error_and_not_an_absence() {
     let bench = Bench::new();
     bench.run_to_end("true").await;
     fs::write(bench.path("state/start.json"), "{").expect("is damaged");
-    let result = encamp_drivers::Driver::recover(&bench.driver, &bench.dirs()).await;
+    let result = bench.driver.recover(&bench.dirs()).await;
     assert!(matches!(result, Err(encamp_drivers::Error::Damaged { .. })), "{result:?}");
 }
 
