@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use encamp_model::{
     Job,
-    job::{TaskGroup, Update},
+    job::{LogConfig, Resources, Task, TaskGroup, Update},
 };
 use serde_json::Value;
 
@@ -63,21 +63,30 @@ fn canonical(job: &mut Job) {
     if job.namespace.is_empty() {
         job.namespace = "default".into();
     }
+    job.priority = job.priority.filter(|n| *n != 0);
     conditions::drop_switched_off(&mut job.constraints);
     for group in &mut job.task_groups {
         conditions::drop_switched_off(&mut group.constraints);
         for task in &mut group.tasks {
-            conditions::drop_switched_off(&mut task.constraints);
-            if let Some(resources) = &mut task.resources {
-                // Clients of 2016 send 0 for what was not given.
-                resources.cpu = resources.cpu.filter(|n| *n != 0);
-                resources.memory_mb = resources.memory_mb.filter(|n| *n != 0);
-                if *resources == encamp_model::job::Resources::default() {
-                    task.resources = None;
-                }
-            }
+            canonical_task(task);
         }
     }
+}
+
+/// Clients of 2016 send 0 for what was not given; none of these numbers can be meant to be 0.
+fn canonical_task(task: &mut Task) {
+    conditions::drop_switched_off(&mut task.constraints);
+    task.kill_timeout = task.kill_timeout.filter(|n| *n != 0);
+    if let Some(resources) = &mut task.resources {
+        resources.cpu = resources.cpu.filter(|n| *n != 0);
+        resources.memory_mb = resources.memory_mb.filter(|n| *n != 0);
+    }
+    task.resources = task.resources.take().filter(|r| *r != Resources::default());
+    if let Some(logs) = &mut task.log_config {
+        logs.max_files = logs.max_files.filter(|n| *n != 0);
+        logs.max_file_size_mb = logs.max_file_size_mb.filter(|n| *n != 0);
+    }
+    task.log_config = task.log_config.take().filter(|l| *l != LogConfig::default());
 }
 
 /// Collects findings about a job.
@@ -90,6 +99,9 @@ pub(crate) struct Check<'a> {
 
 impl Check<'_> {
     fn error(&mut self, path: &str, message: impl Into<String>, help: Option<String>) {
+        if self.found.is_full() {
+            return self.found.count();
+        }
         let error = Diagnostic::error(message)
             .within(self.context.join(" > "))
             .path(path)
@@ -151,7 +163,8 @@ impl Check<'_> {
         if !job.namespace.is_empty() {
             self.name("Job.Namespace", "the namespace", &job.namespace, names::JOB_ID);
         }
-        self.bounds("Job.Priority", "priority", job.priority, 1, 100);
+        // 0 is what old clients send for "not given".
+        self.bounds("Job.Priority", "priority", job.priority.filter(|n| *n != 0), 1, 100);
         for (i, datacenter) in job.datacenters.iter().enumerate() {
             if datacenter.trim().is_empty() {
                 self.error("Job.Datacenters", format!("datacenter {} has no name", i + 1), None);

@@ -205,6 +205,17 @@ impl Diagnostics {
         }
     }
 
+    /// True if a further finding would only be counted. Whoever finds something asks first, since finding its place
+    /// in a large text is what costs.
+    pub(crate) fn is_full(&self) -> bool {
+        self.items.len() >= MAX_DIAGNOSTICS
+    }
+
+    /// Counts a finding beyond the bound.
+    pub(crate) fn count(&mut self) {
+        self.more += 1;
+    }
+
     /// Adds all of another's.
     pub(crate) fn append(&mut self, other: Diagnostics) {
         self.more += other.more;
@@ -263,6 +274,10 @@ impl std::error::Error for Diagnostics {}
 
 /// Advice for a misspelt name: the closest of the known ones, if it is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Nobody means a name of this length, and comparing it costs.
+    if name.len() > 64 {
+        return None;
+    }
     let lower = name.to_ascii_lowercase();
     known
         .into_iter()

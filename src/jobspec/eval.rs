@@ -323,10 +323,14 @@ impl<'a> Evaluator<'a> {
         }
         match name {
             "try" => {
-                let tried = call.args.iter().map(|arg| self.eval(arg, binds));
-                return tried
-                    .reduce(|first, next| first.or(next))
-                    .unwrap_or_else(|| Err(Fault::new(expr.span(), "try needs at least one argument")));
+                let mut last = Err(Fault::new(expr.span(), "try needs at least one argument"));
+                for arg in call.args.iter() {
+                    last = self.eval(arg, binds);
+                    if last.is_ok() {
+                        break;
+                    }
+                }
+                return last;
             }
             "can" => return Ok(Value::Bool(call.args.iter().all(|arg| self.eval(arg, binds).is_ok()))),
             _ => {}

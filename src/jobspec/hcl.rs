@@ -101,6 +101,9 @@ impl Reader<'_> {
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        if self.errors.is_full() {
+            return self.errors.count();
+        }
         let error =
             Diagnostic::error(message).within(self.context.join(" > ")).at(&self.source, span).help_if(help);
         self.errors.push(error);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::{
-    diag::{Diagnostic, Diagnostics, Source, did_you_mean, quoted},
+    diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Source, did_you_mean, quoted},
     scalar,
     schema::{Block, Class, Field, JOB, Kind, Label},
     tree::{Entry, Node, Span, Tree},
@@ -52,6 +52,9 @@ impl Places {
     }
 }
 
+/// Deepest nesting of a job: less than what is read, so that what was admitted can be sent in a wrapper again.
+const MAX_JOB_DEPTH: usize = 60;
+
 /// Applies the schema to one job.
 pub(crate) fn shape(tree: Tree, source: Source<'_>) -> Shaped {
     let mut shaper = Shaper {
@@ -63,6 +66,11 @@ pub(crate) fn shape(tree: Tree, source: Source<'_>) -> Shaped {
         warnings: Vec::new(),
     };
     shaper.places.spans.insert("Job".to_owned(), tree.span.clone());
+    if tree.is_deeper_than(MAX_JOB_DEPTH) {
+        let message = format!("a job can't be nested deeper than {MAX_JOB_DEPTH} levels");
+        shaper.fault("Job", &tree.span, message, None);
+        return shaper.shaped(Map::new());
+    }
     let job = match tree.node {
         Node::Map(entries) => shaper.block(&JOB, entries, "Job", Mode::Live),
         _ => {
@@ -70,8 +78,7 @@ pub(crate) fn shape(tree: Tree, source: Source<'_>) -> Shaped {
             Map::new()
         }
     };
-    let Shaper { places, errors, refusals, warnings, .. } = shaper;
-    Shaped { job, places, errors, refusals, warnings }
+    shaper.shaped(job)
 }
 
 /// Whether the fields of a block are judged one by one, or their block was already.
@@ -92,15 +99,31 @@ struct Shaper<'a> {
 }
 
 impl Shaper<'_> {
+    fn shaped(self, job: Map<String, Value>) -> Shaped {
+        let Shaper { places, errors, refusals, warnings, .. } = self;
+        Shaped { job, places, errors, refusals, warnings }
+    }
+
     fn finding(&self, path: &str, span: &Span, message: String) -> Diagnostic {
         Diagnostic::error(message).within(self.context.join(" > ")).path(path).at(&self.source, span.clone())
     }
 
     /// Notes an error about a value, which is then left out.
     fn fault(&mut self, path: &str, span: &Span, message: String, help: Option<String>) {
-        let finding = self.finding(path, span, message).help_if(help);
         self.places.bad.insert(path.to_owned());
+        if self.errors.is_full() {
+            return self.errors.count();
+        }
+        let finding = self.finding(path, span, message).help_if(help);
         self.errors.push(finding);
+    }
+
+    fn refuse(&mut self, path: &str, span: &Span, message: String) {
+        if self.refusals.is_full() {
+            return self.refusals.count();
+        }
+        let finding = self.finding(path, span, message);
+        self.refusals.push(finding);
     }
 
     fn block(
@@ -176,8 +199,7 @@ impl Shaper<'_> {
             (Mode::Live, Class::Refused(_)) if harmless(field, &value) => return,
             (Mode::Live | Mode::Carried, Class::Refused(why)) if !harmless(field, &value) => {
                 let span = key_span.or_else(|| self.places.find(path));
-                let refusal = self.finding(path, &span, format!("{} is not served yet: {why}", name(field)));
-                self.refusals.push(refusal);
+                self.refuse(path, &span, format!("{} is not served yet: {why}", name(field)));
             }
             _ => {}
         }
@@ -185,6 +207,9 @@ impl Shaper<'_> {
     }
 
     fn warn(&mut self, message: String) {
+        if self.warnings.len() >= MAX_DIAGNOSTICS {
+            return;
+        }
         let warning = format!("{}: {message}", self.context.join(" > "));
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);

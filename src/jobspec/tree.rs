@@ -90,6 +90,15 @@ impl Tree {
         }
     }
 
+    /// True if lists and maps nest deeper than this.
+    pub(crate) fn is_deeper_than(&self, levels: usize) -> bool {
+        match &self.node {
+            Node::List(items) => levels == 0 || items.iter().any(|t| t.is_deeper_than(levels - 1)),
+            Node::Map(entries) => levels == 0 || entries.iter().any(|e| e.value.is_deeper_than(levels - 1)),
+            _ => false,
+        }
+    }
+
     /// For messages: "a text", "a list".
     pub(crate) fn kind_name(&self) -> &'static str {
         match self.node {

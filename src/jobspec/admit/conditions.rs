@@ -6,8 +6,12 @@ use regex::RegexBuilder;
 use super::Check;
 use crate::diag::{did_you_mean, quoted};
 
-/// Largest compiled pattern, in bytes.
-const MAX_REGEX: usize = 1 << 20;
+/// Largest compiled pattern, in bytes, and longest written one: compiling costs.
+const MAX_REGEX: usize = 256 << 10;
+const MAX_PATTERN: usize = 1_000;
+
+/// Most constraints of one job, group or task.
+const MAX_CONSTRAINTS: usize = 256;
 
 const SERVED: [&str; 15] = [
     "=",
@@ -38,6 +42,11 @@ pub(super) fn drop_switched_off(constraints: &mut Vec<Constraint>) {
 
 impl Check<'_> {
     pub(super) fn conditions(&mut self, path: &str, constraints: &[Constraint]) {
+        if constraints.len() > MAX_CONSTRAINTS {
+            let message =
+                format!("{} constraints are too many: at most {MAX_CONSTRAINTS}", constraints.len());
+            return self.error(path, message, None);
+        }
         for (i, constraint) in constraints.iter().enumerate() {
             let path = format!("{path}[{i}]");
             self.within("constraint".to_owned(), |check| check.condition(&path, constraint));
@@ -79,6 +88,11 @@ impl Check<'_> {
             return;
         }
         match operand {
+            "regexp" if value.len() > MAX_PATTERN => {
+                let message =
+                    format!("a pattern of {} bytes is too long: at most {MAX_PATTERN}", value.len());
+                self.error(path, message, None);
+            }
             "regexp" => {
                 if let Err(fault) = RegexBuilder::new(value).size_limit(MAX_REGEX).build() {
                     let why = fault.to_string();
@@ -101,7 +115,7 @@ impl Check<'_> {
 /// Accepts `">= 1.2, < 2.0"`; gives back the part that is none.
 fn version_constraint(text: &str) -> Result<(), &str> {
     for part in text.split(',').map(str::trim) {
-        let version = ["~>", ">=", "<=", "!=", "==", "=", ">", "<"]
+        let version = ["~>", ">=", "<=", "!=", "=", ">", "<"]
             .iter()
             .find_map(|op| part.strip_prefix(op))
             .unwrap_or(part)

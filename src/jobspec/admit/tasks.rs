@@ -113,8 +113,8 @@ impl Check<'_> {
 
     fn logs(&mut self, path: &str, logs: &LogConfig) {
         self.within("logs".to_owned(), |check| {
-            check.bounds(&format!("{path}.MaxFiles"), "max_files", logs.max_files, 1, 1_000);
-            check.bounds(&format!("{path}.MaxFileSizeMB"), "max_file_size", logs.max_file_size_mb, 1, MAX_MB);
+            check.bounds(&format!("{path}.MaxFiles"), "max_files", logs.max_files, 0, 1_000);
+            check.bounds(&format!("{path}.MaxFileSizeMB"), "max_file_size", logs.max_file_size_mb, 0, MAX_MB);
         });
     }
 

@@ -41,8 +41,13 @@ impl Modern {
 /// Puts old text into today's form; text that already has it comes back as it was.
 pub(super) fn modernise(source: &str) -> Modern {
     let tokens = tokens(source);
+    let mut prefix = "quoted_key".to_owned();
+    while source.contains(&prefix) {
+        prefix.push('_');
+    }
     let mut writer = Writer {
         source,
+        prefix,
         out: Modern {
             text: String::with_capacity(source.len() + 64),
             pieces: Vec::new(),
@@ -50,13 +55,15 @@ pub(super) fn modernise(source: &str) -> Modern {
         },
     };
     let mut state = State { stack: Vec::new(), at: At::Start, fresh_line: true };
-    for i in 0..tokens.len() {
-        let next = tokens[i + 1..].iter().find(|t| !matches!(t.kind, Kind::Blank | Kind::Comment));
-        state.token(&tokens[i], next, &mut writer);
+    for (token, next) in tokens.iter().zip(followers(&tokens)) {
+        state.token(token, next.map(|i| &tokens[i]), &mut writer);
     }
     writer.out.pieces.push((writer.out.text.len(), source.len()));
     writer.out
 }
+
+/// Heredocs without an end that are looked for.
+const MAX_VAIN: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -82,6 +89,8 @@ struct Token {
 
 struct Writer<'a> {
     source: &'a str,
+    /// Begins the names that stand for quoted keys; occurs nowhere in the source.
+    prefix: String,
     out: Modern,
 }
 
@@ -211,10 +220,7 @@ impl State {
             writer.copy(token.span.start + 1..token.span.end - 1);
         } else if follows && !key.is_empty() && !key.contains(['"', '\\', '$', '\n']) {
             let key = key.to_owned();
-            let mut name = format!("quoted_key_{}", writer.out.renamed.len());
-            while writer.source.contains(&name) {
-                name.push('_');
-            }
+            let name = format!("{}_{}", writer.prefix, writer.out.renamed.len());
             writer.insert(&name, token.span.start);
             writer.out.renamed.insert(name, key);
         } else {
@@ -260,12 +266,36 @@ fn is_word(text: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
+/// For each token the next one that is neither blank nor comment, found from the end in one pass.
+fn followers(tokens: &[Token]) -> Vec<Option<usize>> {
+    let mut next = None;
+    let mut out: Vec<Option<usize>> = Vec::with_capacity(tokens.len());
+    for (i, token) in tokens.iter().enumerate().rev() {
+        out.push(next);
+        if !matches!(token.kind, Kind::Blank | Kind::Comment) {
+            next = Some(i);
+        }
+    }
+    out.reverse();
+    out
+}
+
 /// Cuts the text into tokens; every byte belongs to exactly one.
 fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
+    // Looking for the end of a heredoc reads on to the end of the text: that is not done often in vain.
+    let mut vain = 0;
     let mut at = 0;
     while at < source.len() {
-        let (kind, len) = one_token(&source[at..]);
+        let rest = &source[at..];
+        let (kind, len) = if rest.starts_with("<<") && vain < MAX_VAIN {
+            heredoc(rest).unwrap_or_else(|| {
+                vain += 1;
+                (Kind::Other, 2)
+            })
+        } else {
+            one_token(rest)
+        };
         let len = len.max(1);
         tokens.push(Token { kind, span: at..at + len });
         at += len;
@@ -274,17 +304,15 @@ fn tokens(source: &str) -> Vec<Token> {
 }
 
 fn one_token(rest: &str) -> (Kind, usize) {
-    let line = rest.find('\n').unwrap_or(rest.len());
     let Some(first) = rest.chars().next() else { return (Kind::Other, 0) };
     match first {
         '\n' => (Kind::Newline, 1),
         '\r' if rest.starts_with("\r\n") => (Kind::Newline, 2),
         c if c.is_whitespace() => (Kind::Blank, c.len_utf8()),
-        '#' => (Kind::Comment, rest[..line].trim_end_matches('\r').len()),
-        '/' if rest.starts_with("//") => (Kind::Comment, rest[..line].trim_end_matches('\r').len()),
+        '#' => (Kind::Comment, line_len(rest)),
+        '/' if rest.starts_with("//") => (Kind::Comment, line_len(rest)),
         '/' if rest.starts_with("/*") => (Kind::Comment, rest.find("*/").map_or(rest.len(), |i| i + 2)),
         '"' => (Kind::Text, text_len(rest)),
-        '<' if rest.starts_with("<<") => heredoc(rest),
         '{' | '[' | '(' => (Kind::Open(first as u8), 1),
         '}' | ']' | ')' => (Kind::Close(first as u8), 1),
         '=' if !rest.starts_with("==") => (Kind::Equals, 1),
@@ -301,6 +329,11 @@ fn one_token(rest: &str) -> (Kind, usize) {
         }
         c => (Kind::Other, c.len_utf8()),
     }
+}
+
+/// Length of a line without its ending.
+fn line_len(rest: &str) -> usize {
+    rest[..rest.find('\n').unwrap_or(rest.len())].trim_end_matches('\r').len()
 }
 
 /// Length of a quoted text; quotes within `${…}` are its own.
@@ -327,17 +360,17 @@ fn text_len(rest: &str) -> usize {
 }
 
 /// A heredoc up to and with its closing word, without the newline after it.
-fn heredoc(rest: &str) -> (Kind, usize) {
+fn heredoc(rest: &str) -> Option<(Kind, usize)> {
     let intro = rest.trim_start_matches('<').trim_start_matches('-');
     let word_len = intro.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(intro.len());
     let word = &intro[..word_len];
-    let Some(first_line) = rest.find('\n').filter(|_| !word.is_empty()) else { return (Kind::Other, 2) };
+    let first_line = rest.find('\n').filter(|_| !word.is_empty())?;
     let mut at = first_line + 1;
     for line in rest[at..].split_inclusive('\n') {
         if line.trim() == word {
-            return (Kind::Heredoc, at + line.trim_end().len());
+            return Some((Kind::Heredoc, at + line.trim_end().len()));
         }
         at += line.len();
     }
-    (Kind::Other, 2)
+    None
 }

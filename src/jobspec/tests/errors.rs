@@ -99,7 +99,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ),
     ("", "", "resources {\nmemory = 5\n}", "memory can't be 5 (between 10 and 16777216)"),
     ("", "", "resources {\ncpu = -5\n}", "cpu can't be -5 (between 0 and 10000000)"),
-    ("", "", "logs {\nmax_files = 0\n}", "max_files can't be 0 (between 1 and 1000)"),
+    ("", "", "logs {\nmax_files = -1\n}", "max_files can't be -1 (between 0 and 1000)"),
     ("", "", "env {\nA = [1]\n}", "env \"A\" has to be a text, not a list"),
     ("", "", "env {\nfoo {\n}\n}", "there are no blocks here: \"foo\" is one (write foo = …)"),
     ("", "", "config = [1]", "config has to be an object, not a list"),

@@ -323,3 +323,46 @@ fn durations_are_gos() {
         assert_eq!(parse_duration(text), expected, "{text}");
     }
 }
+
+#[test]
+fn large_and_odd_files_take_no_odd_time() {
+    let full = 250_000;
+    for (unit, frame) in [
+        (" ", "job"),
+        ("a", "job \"j\" {"),
+        ("x = 1\n", "job \"j\" {\n"),
+        ("<<A\n", "job \"j\" { x = "),
+        ("\"${", "job \"j\" { x = "),
+        ("\"a.b\" = 1, ", "job \"j\" { meta { "),
+        ("a {} ", "job \"j\" { "),
+        ("/*", "x { y {} }"),
+        ("[", "x = "),
+        ("%{ if true }", "x = \""),
+        ("${a}", "x = \""),
+        ("{\"a\":", ""),
+        ("\"a\",", "["),
+        ("\\", "x = \""),
+        ("a.b.", "x = "),
+        ("1 + ", "x = "),
+        ("!", "x = "),
+    ] {
+        let text = format!("{frame}{}", unit.repeat(full / unit.len()));
+        assert!(crate::parse(&text, "x", &BTreeMap::new()).is_err(), "{unit}");
+    }
+    let distinct: String = (0..18_000).map(|i| format!("a{i} = {i}\n")).collect();
+    let job = hcl_json(&job_with("", "", &format!("config {{\n{distinct}\n}}")));
+    assert_eq!(job["TaskGroups"][0]["Tasks"][0]["Config"]["a17999"], 17_999);
+}
+
+#[test]
+fn what_was_admitted_can_be_sent_again_however_deep_it_is() {
+    for depth in 20..64 {
+        let nested = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let blocks = format!("{}x = 1\n{}", "a {\n".repeat(depth / 2), "}\n".repeat(depth / 2));
+        let source = job_with("", "", &format!("config {{\n{blocks}\ny = {nested}\n}}"));
+        let Ok(parsed) = hcl(&source) else { continue };
+        let sent = json!({"Job": to_api_json(&parsed.job)}).to_string();
+        let again = crate::parse_json(&sent, "x").unwrap_or_else(|e| panic!("{depth}: {e}"));
+        assert_eq!(again.job, parsed.job);
+    }
+}
