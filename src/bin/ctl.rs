@@ -1,2 +1,5 @@
-//! The `ctl` binary.
-fn main() {}
+//! The `ctl` binary: all of it is in [`encamp_ctl`].
+
+fn main() -> std::process::ExitCode {
+    encamp_ctl::main()
+}
