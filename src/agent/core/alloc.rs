@@ -1,0 +1,280 @@
+//! One allocation as its node sees it: what is wanted, where each task stands, and the status that follows from it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use encamp_model::{
+    JobId, Name, Timestamp,
+    job::{Job, Task, TaskGroup},
+    records::{AllocRecord, AllocStatus, ClientStatus, Desired, StopReason, TaskEvent, TaskPhase, TaskState},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::restart::History;
+
+/// What the planner's range says of an allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A record.
+    Record(Arc<AllocRecord>),
+    /// A value that cannot be decoded: its tasks are left alone.
+    Opaque,
+}
+
+/// What is known of the record now.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Wanted {
+    /// From the disk or from the range; the record itself is in [`AllocState::record`].
+    Record,
+    /// The range holds a value that cannot be decoded.
+    Opaque,
+    /// The range does not hold it. Means something only once a read of `cluster`, asked for at or after this number,
+    /// showed our uid.
+    Absent {
+        /// Counts absences.
+        seen: u64,
+        /// The read was made.
+        confirmed: bool,
+    },
+}
+
+/// Where a task is between two decisions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "is")]
+pub enum Phase {
+    /// Never started.
+    #[default]
+    Idle,
+    /// Handed to its driver; may or may not run.
+    Starting,
+    /// Runs.
+    Running,
+    /// Ended, to be started again.
+    Waiting {
+        /// Not before this instant (nanoseconds since boot).
+        until_ns: u64,
+    },
+    /// Told to stop.
+    Stopping,
+    /// Over for good.
+    Dead,
+}
+
+/// A stop that did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedStop {
+    /// When to try again (nanoseconds since boot).
+    pub(crate) retry_ns: u64,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskRun {
+    /// What is reported of it.
+    pub state: TaskState,
+    /// Where it is.
+    pub phase: Phase,
+    /// Number of the present or last start.
+    #[serde(default)]
+    pub run: u64,
+    /// What its restart policy has used up.
+    #[serde(default)]
+    pub history: History,
+    /// It ran since the machine's boot, so that it may be restarted without the lease.
+    #[serde(default)]
+    pub restartable: bool,
+    /// It ran, or its driver tried: the allocation can no longer be refused.
+    #[serde(default)]
+    pub touched: bool,
+    /// The last stop failed.
+    #[serde(skip)]
+    pub(crate) failed_stop: Option<FailedStop>,
+}
+
+impl TaskRun {
+    /// A supervisor may hold it, or will again: its ports and its room are taken.
+    pub(crate) fn occupies(&self) -> bool {
+        match self.phase {
+            Phase::Starting | Phase::Running | Phase::Stopping => true,
+            Phase::Waiting { .. } => self.restartable,
+            Phase::Idle | Phase::Dead => false,
+        }
+    }
+
+    /// Adds an event, dropping the oldest over the bound.
+    pub(crate) fn event(
+        &mut self,
+        kind: &str,
+        time: Timestamp,
+        message: impl Into<String>,
+    ) -> &mut TaskEvent {
+        let events = &mut self.state.events;
+        if events.len() >= TaskState::MAX_EVENTS {
+            events.drain(..=events.len() - TaskState::MAX_EVENTS);
+        }
+        events.push(TaskEvent {
+            kind: kind.to_owned(),
+            time,
+            message: message.into(),
+            ..TaskEvent::default()
+        });
+        events.last_mut().expect("just pushed")
+    }
+
+    /// Over for good.
+    pub(crate) fn die(&mut self, failed: bool, time: Timestamp) {
+        self.phase = Phase::Dead;
+        self.failed_stop = None;
+        self.state.state = TaskPhase::Dead;
+        self.state.failed = failed;
+        if self.state.started.is_some() && self.state.finished.is_none() {
+            self.state.finished = Some(time);
+        }
+    }
+}
+
+/// Why the tasks of an allocation are being stopped though its record does not say so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// This task failed for good.
+    Failed(Name),
+    /// This task was the leader, and it ended.
+    LeaderDead(Name),
+}
+
+/// The last word on an allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// A terminal status.
+    pub status: ClientStatus,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// What is kept on disk of an allocation, so that an agent that comes back goes on where the last one was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AllocState {
+    /// The last record seen.
+    pub record: Option<Arc<AllocRecord>>,
+    /// The job version it goes by; differs from the record's until that version's text is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The job it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// Its tasks.
+    #[serde(default)]
+    pub tasks: BTreeMap<Name, TaskRun>,
+    /// Why it is ending by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The machine's boot in which this was written: instants since boot mean nothing in another.
+    pub boot_id: String,
+}
+
+/// An allocation in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Alloc {
+    pub(crate) saved: AllocState,
+    pub(crate) wanted: Wanted,
+    /// The text of `saved.version`.
+    pub(crate) job: Option<Arc<Job>>,
+    /// What was last computed for etcd.
+    pub(crate) status: Option<Arc<AllocStatus>>,
+    /// What it waits for before it starts, for people.
+    pub(crate) waits: String,
+    /// Something changed since the last save.
+    pub(crate) dirty: bool,
+}
+
+impl Alloc {
+    pub(crate) fn new(saved: AllocState, wanted: Wanted) -> Self {
+        Alloc { saved, wanted, job: None, status: None, waits: String::new(), dirty: true }
+    }
+
+    pub(crate) fn record(&self) -> Option<&Arc<AllocRecord>> {
+        self.saved.record.as_ref()
+    }
+
+    pub(crate) fn group(&self) -> Option<&TaskGroup> {
+        self.job.as_ref()?.group(&self.record()?.group)
+    }
+
+    pub(crate) fn task(&self, name: &str) -> Option<&Task> {
+        self.group()?.task(name)
+    }
+
+    /// Something of it may run or will run again by itself.
+    pub(crate) fn occupies(&self) -> bool {
+        self.saved.tasks.values().any(TaskRun::occupies)
+    }
+
+    /// Nothing of it was ever handed to a driver.
+    pub(crate) fn untouched(&self) -> bool {
+        self.saved.tasks.values().all(|t| !t.touched && matches!(t.phase, Phase::Idle | Phase::Dead))
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.saved.verdict.is_some()
+    }
+
+    /// Its record, or its confirmed absence, says that it is to stop.
+    pub(crate) fn told_to_stop(&self) -> Option<Option<StopReason>> {
+        match self.wanted {
+            Wanted::Record => {
+                let record = self.record()?;
+                (record.desired == Desired::Stop).then_some(record.reason)
+            }
+            Wanted::Absent { confirmed: true, .. } => Some(None),
+            Wanted::Opaque | Wanted::Absent { confirmed: false, .. } => None,
+        }
+    }
+
+    fn client_status(&self) -> ClientStatus {
+        match &self.saved.verdict {
+            Some(verdict) => verdict.status,
+            None if self.saved.tasks.values().any(|t| t.state.state == TaskPhase::Running) => {
+                ClientStatus::Running
+            }
+            None => ClientStatus::Pending,
+        }
+    }
+
+    /// Computes the status anew; `true` if it says something new.
+    pub(crate) fn refresh_status(&mut self, now: Timestamp) -> bool {
+        let (Some(record), Some(job), Some(version)) =
+            (self.record().cloned(), self.saved.job.clone(), self.saved.version)
+        else {
+            return false;
+        };
+        let description = match &self.saved.verdict {
+            Some(verdict) => verdict.description.clone(),
+            None => self.waits.clone(),
+        };
+        let mut fresh = AllocStatus {
+            uid: record.uid,
+            name: record.name(&job.name),
+            job,
+            version,
+            status: self.client_status(),
+            description,
+            tasks: self.saved.tasks.iter().map(|(name, t)| (name.clone(), t.state.clone())).collect(),
+            modified: now,
+        };
+        if let Some(old) = &self.status {
+            fresh.modified = old.modified;
+            if **old == fresh {
+                return false;
+            }
+            fresh.modified = now;
+        }
+        self.status = Some(Arc::new(fresh));
+        true
+    }
+}

@@ -1,0 +1,367 @@
+//! What goes on beside the loop: futures that wait for the world and send [`Event`]s. They hold no state that
+//! matters; dropping them loses nothing.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use encamp_drivers::{Driver, Error as DriverError, Handle, Recovered, Signal};
+use encamp_model::{
+    AllocId, ClusterUid, JobUid, Key, Name, NodeId,
+    job::Job,
+    records::{AllocRecord, ApiServerRecord, LeaseRecord, NodeInfo},
+};
+use encamp_store::{EventKind, Kv, LeaseId, Range, Revision, TxnAnswer, WatchItem};
+use futures::StreamExt as _;
+use tokio::sync::{Semaphore, mpsc::UnboundedSender};
+
+use super::launch::Launch;
+use crate::{
+    Config, Error,
+    core::{Entry, Found, Input, RunId, StartFailure},
+    fingerprint::{self, Machine},
+    folder::Folder,
+    register::{Applicant, Link, Registered, Whose, register},
+    retry::Backoff,
+};
+
+/// Between two looks at a `cluster` that is another's.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
+/// Between two looks at who serves the api.
+const API_SERVERS_PAUSE: Duration = Duration::from_secs(30);
+
+/// News for the loop.
+pub(crate) enum Event {
+    /// For the core as it is.
+    Core(Input),
+    /// From the watch that this list began.
+    Watch(u64, WatchNews),
+    /// The registration came to its end.
+    Registered(Result<Box<Registered>, Error>),
+    /// From the heartbeat of this lease.
+    Beat(LeaseId, Beat),
+    /// The answer to the report in flight.
+    Reported(Result<TxnAnswer, encamp_store::Error>),
+    /// The pause after a failed report is over.
+    ReportAgain,
+    /// A job text came, or not.
+    JobText(JobUid, u64, Result<Arc<Job>, String>),
+    /// A task runs, under this handle.
+    Running(RunId, Handle),
+    /// A fingerprint.
+    Info(Arc<NodeInfo>),
+    /// Who serves the api.
+    ApiServers(Vec<String>),
+}
+
+/// What a watch says.
+pub(crate) enum WatchNews {
+    Listed(BTreeMap<AllocId, Entry>),
+    Changes(Vec<(AllocId, Option<Entry>)>),
+    Foreign,
+    Lost,
+}
+
+/// What a heartbeat says.
+pub(crate) enum Beat {
+    Renewed { sent_ns: u64, good_until_ns: u64 },
+    Gone,
+    Replaced { address: String },
+    Epoch(Revision),
+}
+
+/// What duties share.
+#[derive(Clone)]
+pub(crate) struct Beside {
+    pub(crate) link: Link,
+    pub(crate) tx: UnboundedSender<Event>,
+    pub(crate) drivers: Arc<BTreeMap<&'static str, Arc<dyn Driver>>>,
+    pub(crate) starts: Arc<Semaphore>,
+    pub(crate) config: Arc<Config>,
+}
+
+impl Beside {
+    fn send(&self, event: Event) {
+        // The loop is gone only when all of us are being dropped.
+        let _ = self.tx.send(event);
+    }
+
+    pub(crate) async fn register(self, info: Arc<NodeInfo>, who: Applicant) {
+        let registered = register(&self.link, info, &who).await;
+        self.send(Event::Registered(registered.map(Box::new)));
+    }
+
+    /// Renews the lease three times within its time, and looks who holds the lease key.
+    pub(crate) async fn heartbeat(self, lease: LeaseId) {
+        let pause = self.link.ttl / 3;
+        let mut next = pause;
+        loop {
+            tokio::time::sleep(next).await;
+            let sent_ns = self.link.clock.boot_ns();
+            match self.link.store.lease_keep_alive(lease).await {
+                Ok(good_for) => {
+                    let good_for_ns = u64::try_from(good_for.as_nanos()).unwrap_or(u64::MAX);
+                    let good_until_ns = sent_ns.saturating_add(good_for_ns);
+                    self.send(Event::Beat(lease, Beat::Renewed { sent_ns, good_until_ns }));
+                    next = pause;
+                    self.look_at_lease_key(lease).await;
+                }
+                Err(encamp_store::Error::LeaseGone { .. }) => {
+                    return self.send(Event::Beat(lease, Beat::Gone));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "lease not renewed");
+                    next = (pause / 10).min(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    async fn look_at_lease_key(&self, lease: LeaseId) {
+        let key = self.link.key(&Key::NodeLease(self.link.node()));
+        let beat = match self.link.store.get(key.as_bytes()).await {
+            Ok((None, _)) => Beat::Gone,
+            Ok((Some(kv), _)) => match serde_json::from_slice::<LeaseRecord>(&kv.value) {
+                Ok(record) if record.instance == self.link.me.record.instance => Beat::Epoch(kv.mod_revision),
+                Ok(record) => Beat::Replaced { address: record.http_addr },
+                Err(_) => Beat::Replaced { address: "an unknown address".to_owned() },
+            },
+            // The next heartbeat looks again; reports compare it anyway.
+            Err(_) => return,
+        };
+        self.send(Event::Beat(lease, beat));
+    }
+
+    /// Lists the own range, makes sure that it is our cluster's, then watches until something breaks.
+    pub(crate) async fn watch(self, epoch: u64, ours: ClusterUid, pause: Duration, was_foreign: bool) {
+        tokio::time::sleep(if was_foreign { FOREIGN_PAUSE.max(pause) } else { pause }).await;
+        let news = match self.list_and_watch(epoch, ours).await {
+            Ok(news) => news,
+            Err(error) => {
+                tracing::warn!(%error, label = error.label(), "watch of the own range broke; listing anew");
+                WatchNews::Lost
+            }
+        };
+        self.send(Event::Watch(epoch, news));
+    }
+
+    async fn list_and_watch(&self, epoch: u64, ours: ClusterUid) -> Result<WatchNews, encamp_store::Error> {
+        let (start, end) = self.link.keys().node_range(self.link.node());
+        let range = Range::span(start, end);
+        let listing = self.link.store.list(&range).await?;
+        match self.link.whose().await? {
+            Whose::Cluster(uid, _) if uid == ours => {}
+            _ => return Ok(WatchNews::Foreign),
+        }
+        let entries = listing.kvs.iter().filter_map(|kv| self.entry(kv)).collect();
+        self.send(Event::Watch(epoch, WatchNews::Listed(entries)));
+        let mut watch = self.link.store.watch(range, listing.revision + 1);
+        while let Some(item) = watch.next().await {
+            let WatchItem::Events(batch) = item? else { continue };
+            let change = |event: encamp_store::Event| match event.kind {
+                EventKind::Put => self.entry(&event.kv).map(|(id, entry)| (id, Some(entry))),
+                EventKind::Delete => self.alloc_of(&event.kv).map(|id| (id, None)),
+            };
+            let changes = batch.events.into_iter().filter_map(change).collect();
+            self.send(Event::Watch(epoch, WatchNews::Changes(changes)));
+        }
+        Ok(WatchNews::Lost)
+    }
+
+    fn alloc_of(&self, kv: &Kv) -> Option<AllocId> {
+        match self.link.keys().decode(&kv.key) {
+            Some(Key::Alloc(node, id)) if node == self.link.node() => Some(id),
+            _ => None,
+        }
+    }
+
+    fn entry(&self, kv: &Kv) -> Option<(AllocId, Entry)> {
+        let id = self.alloc_of(kv)?;
+        let record = serde_json::from_slice::<AllocRecord>(&kv.value);
+        Some((id, record.map_or(Entry::Opaque, |record| Entry::Record(Arc::new(record)))))
+    }
+
+    /// Reads `cluster` until there is an answer.
+    pub(crate) async fn read_cluster(self, absences: u64, ours: ClusterUid) {
+        let mut backoff = Backoff::usual();
+        loop {
+            match self.link.whose().await {
+                Ok(Whose::Cluster(uid, _)) if uid == ours => {
+                    return self.send(Event::Core(Input::ClusterIsOurs { absences }));
+                }
+                Ok(other) => {
+                    tracing::error!(?other, %ours, "`cluster` is gone or another's: touching nothing");
+                    return self.send(Event::Core(Input::ClusterIsForeign));
+                }
+                Err(error) => tracing::warn!(%error, "`cluster` cannot be read"),
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    pub(crate) async fn fetch_job(self, uid: JobUid, version: u64) {
+        let key = self.link.key(&Key::JobVersion(uid, version));
+        let text = match self.link.store.get(key.as_bytes()).await {
+            Ok((Some(kv), _)) => serde_json::from_slice(&kv.value).map(Arc::new).map_err(|e| e.to_string()),
+            Ok((None, _)) => Err("it is not in etcd".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = &text {
+            tracing::warn!(key, reason, "a job's text cannot be read; it will be tried again");
+        }
+        self.send(Event::JobText(uid, version, text));
+    }
+
+    pub(crate) async fn report(self, txn: encamp_store::Txn) {
+        let answer = self.link.store.txn(txn).await;
+        self.send(Event::Reported(answer));
+    }
+
+    pub(crate) async fn report_again(self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+        self.send(Event::ReportAgain);
+    }
+
+    pub(crate) async fn fingerprints(self, node: NodeId, machine: Arc<Machine>) {
+        let drivers: Vec<_> = self.drivers.values().cloned().collect();
+        loop {
+            tokio::time::sleep(self.config.fingerprint_interval).await;
+            match fingerprint::take(&self.config, node, &machine, &drivers).await {
+                Ok(info) => self.send(Event::Info(Arc::new(info))),
+                Err(error) => tracing::warn!(%error, "fingerprint failed; the last one holds"),
+            }
+        }
+    }
+
+    pub(crate) async fn api_servers(self) {
+        let any = self.link.key(&Key::ApiServer(Name::from("x")));
+        let folder = any.strip_suffix('x').unwrap_or(&any).to_owned();
+        loop {
+            if let Ok(listing) = self.link.store.list(&Range::prefix(folder.clone())).await {
+                let address =
+                    |kv: &Kv| Some(serde_json::from_slice::<ApiServerRecord>(&kv.value).ok()?.address);
+                self.send(Event::ApiServers(listing.kvs.iter().filter_map(address).collect()));
+            }
+            tokio::time::sleep(API_SERVERS_PAUSE).await;
+        }
+    }
+
+    /// Makes the folders and starts the task. Bounded, so that a node that gets hundreds at once stays alive; the
+    /// deadline goes along, so that waiting here is safe.
+    pub(crate) async fn start(self, run: RunId, launch: Launch) {
+        let Ok(_permit) = self.starts.acquire().await else { return };
+        let outcome = self.try_start(&run, launch).await;
+        self.send(match outcome {
+            Ok(event) => event,
+            Err(failure) => Event::Core(Input::StartFailed(run, failure)),
+        });
+    }
+
+    async fn try_start(&self, run: &RunId, launch: Launch) -> Result<Event, StartFailure> {
+        let Some(driver) = self.drivers.get(launch.driver.as_str()) else {
+            return Err(StartFailure::Retry(format!("driver {} is not enabled here", launch.driver)));
+        };
+        driver.validate(&launch.spec.config).map_err(|error| StartFailure::Final(error.to_string()))?;
+        launch
+            .dirs
+            .make(&run.task, launch.spec.user.as_deref())
+            .map_err(|error| StartFailure::Retry(format!("the task's folders cannot be made: {error}")))?;
+        let dirs = launch.spec.dirs.clone();
+        match driver.start(launch.spec).await {
+            Ok(handle) => Ok(Event::Running(run.clone(), handle)),
+            Err(DriverError::TooLate { .. }) => Err(StartFailure::Late),
+            Err(error @ (DriverError::Config { .. } | DriverError::Spec { .. })) => {
+                Err(StartFailure::Final(error.to_string()))
+            }
+            // It may run all the same: only what its folder says counts.
+            Err(
+                error @ (DriverError::Busy { .. }
+                | DriverError::SupervisorDied { .. }
+                | DriverError::Unresponsive { .. }),
+            ) => match recover(driver.as_ref(), &dirs, run.run).await {
+                Ok((_, Some(handle))) => Ok(Event::Running(run.clone(), handle)),
+                Ok((Found::Ended(ended), None)) => Ok(Event::Core(Input::Ended(run.clone(), ended))),
+                _ => Err(StartFailure::Retry(error.to_string())),
+            },
+            Err(error) => Err(StartFailure::Retry(error.to_string())),
+        }
+    }
+
+    pub(crate) async fn stop(self, run: RunId, handle: Option<Handle>, signal: Signal, timeout: Duration) {
+        let Some(handle) = handle else {
+            let reason = "its supervisor cannot be reached".to_owned();
+            return self.send(Event::Core(Input::StopFailed(run, reason)));
+        };
+        self.send(Event::Core(match handle.stop(signal, timeout).await {
+            Ok(ended) => Input::Ended(run, ended),
+            Err(error) => Input::StopFailed(run, error.to_string()),
+        }));
+    }
+
+    /// Waits for a run's end. An end that cannot be known is no end.
+    pub(crate) async fn wait(self, run: RunId, handle: Handle) {
+        let mut backoff = Backoff::usual();
+        loop {
+            match handle.wait().await {
+                Ok(ended) => return self.send(Event::Core(Input::Ended(run, ended))),
+                Err(error) => tracing::error!(
+                    alloc = %run.alloc, task = %run.task, %error, "cannot tell how the task stands"
+                ),
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Asks again about a run whose records could not be read.
+    pub(crate) async fn recover_later(self, run: RunId, driver: Option<String>, root: std::path::PathBuf) {
+        let mut backoff = Backoff::usual();
+        loop {
+            tokio::time::sleep(backoff.next_delay()).await;
+            match self.recover(&run, driver.as_deref(), &root).await {
+                Ok((_, Some(handle))) => return self.send(Event::Running(run, handle)),
+                Ok((found, None)) => return self.send(Event::Core(Input::Recovered(run, found))),
+                Err(error) => tracing::error!(alloc = %run.alloc, task = %run.task, %error, "not recovered"),
+            }
+        }
+    }
+
+    /// What a driver knows of a run: its own driver, or each if that is not known.
+    pub(crate) async fn recover(
+        &self,
+        run: &RunId,
+        driver: Option<&str>,
+        root: &std::path::Path,
+    ) -> Result<(Found, Option<Handle>), DriverError> {
+        let dirs = crate::dirs::AllocDirs::new(root, run.alloc).for_driver(&run.task);
+        let mut answer = (Found::Never, None);
+        for (name, each) in self.drivers.iter() {
+            if driver.is_some_and(|wanted| wanted != *name) {
+                continue;
+            }
+            answer = recover(each.as_ref(), &dirs, run.run).await?;
+            if answer.0 != Found::Never {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
+    pub(crate) async fn remove(self, alloc: AllocId, root: std::path::PathBuf) {
+        let removed = tokio::task::spawn_blocking(move || Folder::remove_alloc(&root, alloc)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%alloc, %error, "an ended allocation's folder stays; the next start removes it");
+        }
+    }
+}
+
+/// What one driver knows of a run.
+async fn recover(
+    driver: &dyn Driver,
+    dirs: &encamp_drivers::TaskDirs,
+    run: u64,
+) -> Result<(Found, Option<Handle>), DriverError> {
+    Ok(match driver.recover(dirs).await? {
+        Recovered::Running(handle) => (Found::Running(handle.started()), Some(handle)),
+        Recovered::Ended(ended) if ended.run == run => (Found::Ended(ended), None),
+        // An earlier run's end is told already.
+        Recovered::Ended(_) | Recovered::Never => (Found::Never, None),
+    })
+}

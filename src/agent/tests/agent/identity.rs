@@ -1,0 +1,141 @@
+//! Whose node it is: restarts, copies, twins, other clusters, lost folders.
+
+use std::{fs, time::Duration};
+
+use encamp_agent::{Config, Error};
+use encamp_model::{InstanceId, Key, records::LeaseRecord};
+use encamp_store::{Op, Store as _, Txn};
+
+use crate::lab::{Lab, Running, alloc, cluster, pass, record, until};
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_takes_its_node_over_at_once() {
+    let lab = Lab::new().await;
+    let first = lab.ready().await;
+    let (node, before) = (first.node, lab.lease(first.node).await.expect("registered"));
+    first.crash().await;
+    let began = tokio::time::Instant::now();
+    let second = lab.ready().await;
+    assert_eq!(second.node, node);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    let after = lab.lease(node).await.expect("registered");
+    assert!(after.instance != before.instance && after.lock == before.lock);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_agent_on_the_same_folder_is_refused() {
+    let lab = Lab::new().await;
+    let _first = lab.ready().await;
+    let error = lab.open(lab.config(&lab.path())).err().expect("locked");
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+}
+
+/// An agent on a copy of the usual folder.
+fn copied(lab: &Lab) -> Running {
+    let copy = lab.folder.path().join("copy");
+    fs::create_dir_all(&copy).expect("made");
+    fs::copy(lab.path().join("node-id"), copy.join("node-id")).expect("copied");
+    lab.agent_with(Config { http_addr: "10.0.0.2:4646".to_owned(), ..lab.config(&copy) }, "copy")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copied_folder_is_refused_while_the_original_lives_naming_its_address() {
+    let lab = Lab::new().await;
+    let first = lab.ready().await;
+    let mut twin = copied(&lab);
+    let error = twin.ended().await.expect_err("refused");
+    assert!(matches!(&error, Error::Twin { address, .. } if address == "10.0.0.1:4646"), "{error}");
+    assert_eq!(first.handle.problem(), None, "the original is not disturbed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copied_folder_waits_for_the_originals_lease_to_end() {
+    let lab = Lab::new().await;
+    let first = lab.ready().await;
+    first.crash().await;
+    let twin = copied(&lab);
+    lab.until_healthy(&twin).await;
+    assert_eq!(lab.lease(twin.node).await.expect("registered").http_addr, "10.0.0.2:4646");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sees_its_lease_key_replaced_starts_nothing_and_exits_and_its_tasks_stay() {
+    let lab = Lab::new().await;
+    let mut agent = lab.ready().await;
+    lab.place(agent.node, 1, &record()).await;
+    lab.until_running(&[1]).await;
+    let other = LeaseRecord {
+        instance: InstanceId::from_bits(99),
+        http_addr: "10.0.0.9:4646".to_owned(),
+        boot_id: String::new(),
+        lock: String::new(),
+    };
+    let lease = lab.store.lease_grant(Duration::from_secs(60)).await.expect("granted");
+    let key = lab.keys.encode(&Key::NodeLease(agent.node));
+    lab.write(Txn::new().then(Op::put_on_lease(key, serde_json::to_vec(&other).expect("json"), lease))).await;
+    let error = agent.ended().await.expect_err("replaced");
+    assert!(matches!(&error, Error::Replaced { address, .. } if address == "10.0.0.9:4646"), "{error}");
+    lab.place(agent.node, 2, &record()).await;
+    pass(30).await;
+    assert_eq!(lab.machine.log(), ["start 1"]);
+    assert_eq!(lab.lease(agent.node).await, Some(other), "and is not overwritten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_cluster_is_refused_with_tasks_accepted_on_request_and_joined_without() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    let node = agent.node;
+    lab.place(node, 1, &record()).await;
+    lab.until_running(&[1]).await;
+    agent.crash().await;
+    let txn = Txn::new()
+        .then(Op::delete(lab.keys.encode(&Key::Alloc(node, alloc(1)))))
+        .then(Op::delete(lab.keys.encode(&Key::NodeLease(node))));
+    lab.write(txn).await;
+    lab.found(2).await;
+    let mut refused = lab.agent();
+    let error = refused.ended().await.expect_err("another cluster");
+    let text = error.to_string();
+    assert!(matches!(error, Error::OtherCluster { .. }), "{text}");
+    assert!(
+        text.contains(&format!("--accept-cluster {}", cluster(2))) && text.contains("empty data folder"),
+        "{text}"
+    );
+    assert_eq!(lab.machine.running(), [alloc(1)]);
+    assert!(lab.lease(node).await.is_none());
+    refused.crash().await;
+    let accepting = Config { accept_cluster: Some(cluster(2)), ..lab.config(&lab.path()) };
+    let agent = lab.agent_with(accepting, "agent");
+    lab.until_healthy(&agent).await;
+    lab.until_running(&[]).await;
+    until("all is gone", async || match agent.handle.allocs().len() {
+        0 => Ok(()),
+        n => Err(n.to_string()),
+    })
+    .await;
+    agent.crash().await;
+    lab.found(3).await;
+    lab.ready().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_layout_is_refused() {
+    let lab = Lab::bare();
+    let newer = serde_json::json!({ "uid": cluster(1), "layout": 99, "region": "global" });
+    lab.put(&Key::Cluster, &newer).await;
+    let error = lab.agent().ended().await.expect_err("newer");
+    assert!(matches!(error, Error::NewerLayout { found: 99, .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_folder_ends_the_agent_and_its_tasks_stay() {
+    let lab = Lab::new().await;
+    let mut agent = lab.ready().await;
+    lab.place(agent.node, 1, &record()).await;
+    lab.until_running(&[1]).await;
+    fs::rename(lab.path(), lab.folder.path().join("moved")).expect("moved");
+    let error = agent.ended().await.expect_err("lost");
+    assert!(matches!(error, Error::FolderLost { .. }), "{error}");
+    assert_eq!(lab.machine.running(), [alloc(1)]);
+}
