@@ -6,7 +6,7 @@
 //! Between the World that is looked at and the unit, the planner may still place without a change of the declaration in
 //! one case only: a forced evaluation replaces a failed allocation of a batch job. That rewrites the failed one's
 //! record, so these records are compared as well; a job with more failed ones than a unit can compare stays until
-//! somebody stops it.
+//! somebody stops it. An evaluation that is made meanwhile, and not answered yet, finds no job and is canceled.
 
 use encamp_model::{
     Job, JobId, Key, Timestamp, Unit,
