@@ -128,6 +128,10 @@ impl Leadership {
     /// The answer to it. Success is only believed when the World shows it.
     pub(crate) fn answered(&mut self, failed: bool, now: Timestamp) {
         self.asking = false;
+        if matches!(self.role, Role::Leader { .. }) {
+            // The World was faster than the answer.
+            return;
+        }
         // After a success too, the next try waits a little: the World will show the key long before.
         let delay = self.backoff.next_delay();
         self.not_before = now + if failed { delay } else { delay.max(Duration::from_secs(1)) };

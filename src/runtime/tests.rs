@@ -82,13 +82,19 @@ async fn put_jobs(store: &MemoryStore, numbers: std::ops::Range<usize>) {
 
 /// A process on a client of its own, with the stamp loop.
 async fn process(store: &MemoryStore, name: &str) -> (Process, CancellationToken) {
+    let (process, shutdown) = bare(store, name).await;
+    // The loop runs on when its stream is dropped.
+    drop(run_controller(Stamp, &process, shutdown.clone()));
+    (process, shutdown)
+}
+
+/// A process without loops.
+async fn bare(store: &MemoryStore, name: &str) -> (Process, CancellationToken) {
     let shutdown = CancellationToken::new();
     let clock = Clock::virtual_from(Timestamp::from_secs(1_000_000));
     let options = Options { address: name.into(), clock, ..Options::default() };
     let store = Arc::new(store.client(name));
     let process = Process::start(store, keys(), options, shutdown.clone()).await.unwrap();
-    // The loop runs on when its stream is dropped.
-    drop(run_controller(Stamp, &process, shutdown.clone()));
     (process, shutdown)
 }
 
@@ -359,4 +365,64 @@ async fn a_process_waits_for_etcd_and_refuses_a_newer_layout() {
 fn the_name_of_a_loop_is_a_key_segment() {
     let key = keys().encode(&Key::Leader(Name::from(Stamp::NAME)));
     assert_eq!(key, "/encamp/leaders/stamp");
+}
+
+/// Two units a job in one run: the first writes a version, the second compares that it is not there.
+struct Cross;
+
+impl Controller for Cross {
+    type Key = JobId;
+    const NAME: &'static str = "cross";
+
+    fn dirty(&self, change: &Change, _: &World, queue: &mut Queue<JobId>) {
+        if let Change::Job { id, .. } = change {
+            queue.add(id.clone());
+        }
+    }
+
+    fn all(&self, world: &World, queue: &mut Queue<JobId>) {
+        world.jobs().for_each(|(id, _)| queue.add(id.clone()));
+    }
+
+    fn reconcile(&mut self, key: &JobId, world: &World, cx: &mut Cx) -> Outcome {
+        let Some(entry) = world.job(key) else { return Outcome::nothing() };
+        let Some(uid) = entry.job.as_ref().and_then(|job| job.uid) else { return Outcome::nothing() };
+        let written = Key::JobSource(uid, 0);
+        let mut units = Vec::new();
+        if world.mod_revision(&written) == 0 {
+            let mut first = Unit::new();
+            first.put(written.clone(), &"x");
+            units.push(first);
+        }
+        if entry.state.is_none() {
+            let mut second = Unit::new();
+            second.unchanged(written.clone(), world.mod_revision(&written));
+            let state =
+                JobState { uid, wants: Default::default(), next: cx.eval_id(), batches: Default::default() };
+            second.put(Key::JobState(key.clone()), &state);
+            units.push(second);
+        }
+        Outcome { units, ..Outcome::default() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_units_of_which_one_writes_what_the_other_compares_never_share_a_transaction() {
+    let store = MemoryStore::new();
+    put_jobs(&store, 0..8).await;
+    let (process, shutdown) = bare(&store, "a").await;
+    drop(run_controller(Cross, &process, shutdown.clone()));
+    until_stamped(&store, 8).await;
+    for record in store.log().iter().filter(|record| record.answer.as_ref().is_some_and(|a| a.succeeded)) {
+        let puts = |key: &[u8]| {
+            record.txn.success.iter().any(|op| matches!(op, Op::Put { key: k, .. } if &k[..] == key))
+        };
+        let own = |key: &[u8]| key.starts_with(b"/encamp/job-");
+        let crossed = record.txn.compares.iter().any(|compare| own(&compare.key) && puts(&compare.key));
+        assert!(!crossed, "a transaction writes what it compares: {record:?}");
+    }
+    let world = process.fresh().await.unwrap();
+    let conflicts = store.log().iter().filter(|r| r.answer.as_ref().is_some_and(|a| !a.succeeded)).count();
+    assert!(conflicts > 0, "the second unit lost against the first and was decided anew");
+    assert!((0..8).all(|n| world.job(&job(n).0).is_some_and(|entry| entry.state.is_some())));
 }
