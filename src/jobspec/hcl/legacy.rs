@@ -54,7 +54,7 @@ pub(super) fn modernise(source: &str) -> Modern {
             renamed: BTreeMap::new(),
         },
     };
-    let mut state = State { stack: Vec::new(), at: At::Start, fresh_line: true };
+    let mut state = State { stack: Vec::new(), at: At::Start, fresh_line: true, words: 0 };
     for (token, next) in tokens.iter().zip(followers(&tokens)) {
         state.token(token, next.map(|i| &tokens[i]), &mut writer);
     }
@@ -100,6 +100,25 @@ impl Writer<'_> {
         self.out.text.push_str(&self.source[span]);
     }
 
+    /// Copies a token; within texts, what a shell or a printing program would read (`${x:-1}`, `%{code}`) is
+    /// escaped, since it meant nothing to the HCL of 2016.
+    fn copy_token(&mut self, token: &Token) {
+        let mut from = token.span.start;
+        if matches!(token.kind, Kind::Text | Kind::Heredoc) {
+            let bytes = self.source.as_bytes();
+            for at in token.span.start..token.span.end.saturating_sub(1) {
+                let is_mark = matches!(bytes[at], b'$' | b'%') && bytes[at + 1] == b'{';
+                let is_escaped = at > token.span.start && bytes[at - 1] == bytes[at];
+                if is_mark && !is_escaped && is_foreign(bytes[at], &self.source[at + 2..token.span.end]) {
+                    self.copy(from..at);
+                    self.insert(if bytes[at] == b'$' { "$" } else { "%" }, at);
+                    from = at;
+                }
+            }
+        }
+        self.copy(from..token.span.end);
+    }
+
     /// Text of our own, standing at this place of the source.
     fn insert(&mut self, text: &str, at: usize) {
         self.out.pieces.push((self.out.text.len(), at));
@@ -124,8 +143,12 @@ enum At {
 enum Nest {
     /// A block's body.
     Body,
-    /// Anything within an expression.
+    /// Within brackets of an expression.
     Inner,
+    /// An object of an expression.
+    Object,
+    /// A block within such an object, which becomes a list of one object.
+    ObjectBlock,
 }
 
 struct State {
@@ -133,11 +156,16 @@ struct State {
     at: At,
     /// True if nothing but blanks was written to this line since a newline or `{`.
     fresh_line: bool,
+    /// Words since the last member of an object began; far above 1 behind anything else.
+    words: usize,
 }
+
+/// Stands for "not at the beginning of an object's member".
+const WITHIN: usize = 100;
 
 impl State {
     fn in_body(&self) -> bool {
-        self.stack.last() != Some(&Nest::Inner)
+        matches!(self.stack.last(), None | Some(Nest::Body))
     }
 
     fn token(&mut self, token: &Token, next: Option<&Token>, writer: &mut Writer<'_>) {
@@ -174,32 +202,48 @@ impl State {
             }
             (Kind::Open(b'{'), At::Key) => self.open_body(token, next, writer),
             (Kind::Open(_), _) => {
-                self.stack.push(Nest::Inner);
                 self.at = At::Value;
-                writer.copy(token.span.clone());
+                self.inner(token, writer);
             }
-            (Kind::Word | Kind::Text, At::Key) => writer.copy(token.span.clone()),
+            (Kind::Word | Kind::Text, At::Key) => writer.copy_token(token),
             _ => {
                 if self.at == At::Equals {
                     self.at = At::Value;
                 }
-                writer.copy(token.span.clone());
+                writer.copy_token(token);
             }
         }
         self.fresh_line = false;
     }
 
     fn inner(&mut self, token: &Token, writer: &mut Writer<'_>) {
-        match token.kind {
-            Kind::Open(_) => self.stack.push(Nest::Inner),
-            Kind::Close(_) => {
-                self.stack.pop();
-                self.at = At::Value;
-            }
-            _ => {}
-        }
         self.fresh_line = false;
-        writer.copy(token.span.clone());
+        let in_object = matches!(self.stack.last(), Some(Nest::Object | Nest::ObjectBlock));
+        match token.kind {
+            Kind::Blank | Kind::Comment => {}
+            Kind::Open(b'{') if in_object && self.words == 1 => {
+                writer.insert("= [", token.span.start);
+                self.stack.push(Nest::ObjectBlock);
+                self.words = 0;
+            }
+            Kind::Open(bracket) => {
+                self.stack.push(if bracket == b'{' { Nest::Object } else { Nest::Inner });
+                self.words = if bracket == b'{' { 0 } else { WITHIN };
+            }
+            Kind::Close(_) => {
+                self.words = WITHIN;
+                self.at = At::Value;
+                writer.copy(token.span.clone());
+                if self.stack.pop() == Some(Nest::ObjectBlock) {
+                    writer.insert("]", token.span.end);
+                }
+                return;
+            }
+            Kind::Newline | Kind::Comma => self.words = 0,
+            Kind::Word | Kind::Text => self.words = self.words.saturating_add(1),
+            Kind::Heredoc | Kind::Number | Kind::Equals | Kind::Other => self.words = WITHIN,
+        }
+        writer.copy_token(token);
     }
 
     /// The key of an attribute or a block, on a line of its own.
@@ -209,15 +253,15 @@ impl State {
         }
         self.at = At::Key;
         let written = &writer.source[token.span.clone()];
-        let closed = written.len() >= 2 && written.ends_with('"');
-        if token.kind == Kind::Word || !closed {
-            writer.copy(token.span.clone());
-            return;
-        }
-        let key = &written[1..written.len() - 1];
+        let key = match token.kind {
+            Kind::Text if written.len() >= 2 && written.ends_with('"') => &written[1..written.len() - 1],
+            Kind::Text => return writer.copy(token.span.clone()),
+            _ => written,
+        };
         let follows = next.is_some_and(|t| matches!(t.kind, Kind::Equals | Kind::Open(b'{') | Kind::Text));
         if is_word(key) {
-            writer.copy(token.span.start + 1..token.span.end - 1);
+            let at = token.span.start + (written.len() - key.len()) / 2;
+            writer.copy(at..at + key.len());
         } else if follows && !key.is_empty() && !key.contains(['"', '\\', '$', '\n']) {
             let key = key.to_owned();
             let name = format!("{}_{}", writer.prefix, writer.out.renamed.len());
@@ -258,6 +302,22 @@ fn starts_statement(token: &Token, next: Option<&Token>) -> bool {
         (token.kind, next.map(|t| t.kind)),
         (_, Some(Kind::Equals)) | (Kind::Word, Some(Kind::Text | Kind::Open(b'{')))
     )
+}
+
+/// True for what stands behind `${` or `%{` and can't be HCL's: `x:-1`, `#list`, `1`; and any `%{` but directives.
+fn is_foreign(mark: u8, inner: &str) -> bool {
+    if mark == b'%' {
+        let word = inner.trim_start_matches('~').trim_start();
+        return !["if", "for", "else", "endif", "endfor"].iter().any(|known| word.starts_with(known));
+    }
+    let name = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
+    let (name, rest) = inner.split_at(name);
+    if name.is_empty() {
+        return rest.starts_with(['#', '@', '*', '?', '$']);
+    }
+    let is_number = name.bytes().all(|b| b.is_ascii_digit());
+    let operators = [":-", ":=", ":?", ":+", "%%", "##"];
+    (is_number && rest.starts_with('}')) || operators.iter().any(|operator| rest.starts_with(operator))
 }
 
 fn is_word(text: &str) -> bool {
@@ -323,9 +383,11 @@ fn one_token(rest: &str) -> (Kind, usize) {
             rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(rest.len()),
         ),
         c if c.is_alphabetic() || c == '_' => {
-            let end =
-                rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
-            (Kind::Word, end)
+            // With its dots: `registry.addr = "x"` was a key.
+            let end = rest
+                .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
+                .unwrap_or(rest.len());
+            (Kind::Word, rest[..end].trim_end_matches('.').len())
         }
         c => (Kind::Other, c.len_utf8()),
     }

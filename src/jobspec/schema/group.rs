@@ -25,7 +25,7 @@ pub(super) static GROUP: Block = Block {
         field("network", "Networks", Kind::Many(&NETWORK)),
         field("ephemeral_disk", "EphemeralDisk", Kind::One(&EPHEMERAL_DISK)),
         field("task", "Tasks", Kind::Many(&TASK)),
-        field("meta", "Meta", Kind::TextMap),
+        field("meta", "Meta", Kind::RuntimeMap),
         field("affinity", "Affinities", Kind::Many(&AFFINITY))
             .carried("a preference that placing does not weigh yet"),
         field("spread", "Spreads", Kind::Many(&SPREAD))

@@ -26,7 +26,7 @@ static JOB_FIELDS: &[Field] = &[
     field("datacenters", "Datacenters", Kind::TextList).default("every one"),
     field("constraint", "Constraints", Kind::Many(&CONSTRAINT)),
     field("update", "Update", Kind::One(&UPDATE)),
-    field("meta", "Meta", Kind::TextMap),
+    field("meta", "Meta", Kind::RuntimeMap),
     field("group", "TaskGroups", Kind::Many(&GROUP)),
     // A task written straight into the job is a group of its own, with the task's name.
     field("task", "", Kind::Many(&TASK)),

@@ -14,10 +14,10 @@ pub(super) static TASK: Block = Block {
     fields: &[
         field("", "Name", Kind::Text),
         field("driver", "Driver", Kind::Text),
-        field("user", "User", Kind::Text),
+        field("user", "User", Kind::RuntimeText),
         field("config", "Config", Kind::Config),
         field("env", "Env", Kind::RuntimeMap),
-        field("meta", "Meta", Kind::TextMap),
+        field("meta", "Meta", Kind::RuntimeMap),
         field("constraint", "Constraints", Kind::Many(&CONSTRAINT)),
         field("resources", "Resources", Kind::One(&RESOURCES)),
         field("restart", "RestartPolicy", Kind::One(&RESTART)),

@@ -293,6 +293,18 @@ fn keys_that_are_no_identifiers_survive_the_form_of_2016() {
 }
 
 #[test]
+fn other_habits_of_2016_are_understood() {
+    let config = "config { mounts = [ { target = \"/x\" \n bind { propagation = \"shared\" } } ]\n \
+                  args = [\"${SECS:-2} ${1} ${NOMAD_PORT_x}\", \"%{http_code}\"] }";
+    let job = hcl_json(&job_with("", "", &format!("{config}\nenv {{ registry.consul.addr = \"a\" }}")));
+    let task = &job["TaskGroups"][0]["Tasks"][0];
+    let mounts = json!([{"target": "/x", "bind": [{"propagation": "shared"}]}]);
+    assert_eq!(task["Config"]["mounts"], mounts);
+    assert_eq!(task["Config"]["args"], json!(["${SECS:-2} ${1} ${NOMAD_PORT_x}", "%{http_code}"]));
+    assert_eq!(task["Env"], json!({"registry.consul.addr": "a"}));
+}
+
+#[test]
 fn line_endings_marks_and_comments_make_no_difference() {
     let plain_text = job_with("# one\npriority = 60 // two", "/* three\n */ count = 2", "");
     let expected = hcl_json(&plain_text);
