@@ -418,7 +418,7 @@ impl World {
     }
 
     fn edit_registration(&mut self, uid: JobUid, edit: impl FnOnce(&mut Registration)) {
-        let mut entry = self.registrations.remove(&uid).unwrap_or_else(|| Arc::new(Registration::new()));
+        let mut entry = self.registrations.remove(&uid).unwrap_or_default();
         edit(Arc::make_mut(&mut entry));
         if !entry.is_empty() {
             self.registrations.insert(uid, entry);

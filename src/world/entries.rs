@@ -178,7 +178,7 @@ pub struct VersionEntry {
 }
 
 /// One registration of a job name: its versions and allocations. Outlives a purge until gc is done with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Registration {
     /// The name it was registered under, as its latest version says; `None` once no version is left.
     pub job: Option<JobId>,
@@ -195,17 +195,6 @@ pub struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new() -> Self {
-        Registration {
-            job: None,
-            versions: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            allocs: imbl::OrdMap::new(),
-            occupied: BTreeMap::new(),
-            counts: BTreeMap::new(),
-        }
-    }
-
     /// Nothing is left of it.
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()

@@ -1,0 +1,3 @@
+//! Tests of the scheduler: scripts, tables, random clusters, and mutations for the judges.
+
+mod scenarios;
