@@ -1,13 +1,19 @@
 //! The schema applied: any key case to the API's, durations to nanoseconds, empty to absent, and a verdict on every
 //! field that this version does not act on.
 
+mod fillers;
+mod scalars;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use self::{
+    fillers::{harmless, is_empty},
+    scalars::{Fault, scalar_value},
+};
 use crate::{
     diag::{Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Source, did_you_mean, quoted},
-    scalar,
     schema::{Block, Class, Field, JOB, Kind, Label},
     tree::{Entry, Node, Span, Tree},
 };
@@ -313,154 +319,4 @@ fn title(block: &Block, entries: &[Entry]) -> String {
 /// The name that a user knows a field by.
 fn name(field: &Field) -> &'static str {
     if field.hcl.is_empty() { field.api } else { field.hcl }
-}
-
-struct Fault {
-    message: String,
-    help: Option<String>,
-}
-
-fn fault(message: impl Into<String>) -> Fault {
-    Fault { message: message.into(), help: None }
-}
-
-fn scalar_value(kind: Kind, tree: Tree) -> Result<Value, Fault> {
-    match kind {
-        Kind::Text => text(tree).map(Value::String),
-        Kind::RuntimeText => text(tree).map(|t| Value::String(scalar::brace_bare(&t))),
-        Kind::Bool => boolean(&tree).map(Value::Bool),
-        Kind::Int => int(&tree).map(Value::from),
-        Kind::Duration => duration(&tree).map(Value::from),
-        Kind::TextList => list(tree, |t| text(t).map(Value::String)),
-        Kind::IntList => list(tree, |t| int(&t).map(Value::from)),
-        Kind::TextMap => map(tree, |t| text(t).map(Value::String)),
-        Kind::RuntimeMap => map(tree, |t| text(t).map(|t| Value::String(scalar::brace_bare(&t)))),
-        Kind::ListMap => map(tree, |t| list(t, |t| text(t).map(Value::String))),
-        Kind::Config => map(tree, |t| Ok(runtime_texts(t.into_value()))),
-        Kind::Any => Ok(tree.into_value()),
-        Kind::One(_) | Kind::ByLabel(_) => {
-            Err(fault(format!("has to be an object, not {}", tree.kind_name())))
-        }
-        Kind::Many(_) => Err(fault(format!("has to be a list of objects, not {}", tree.kind_name()))),
-    }
-}
-
-fn text(tree: Tree) -> Result<String, Fault> {
-    match tree.node {
-        Node::Text(text) => Ok(text),
-        Node::Number(number) => Ok(scalar::number_text(&number)),
-        Node::Bool(value) => Ok(value.to_string()),
-        _ => Err(fault(format!("has to be a text, not {}", tree.kind_name()))),
-    }
-}
-
-fn boolean(tree: &Tree) -> Result<bool, Fault> {
-    match &tree.node {
-        Node::Bool(value) => Ok(*value),
-        Node::Text(text) if matches!(text.as_str(), "true" | "1") => Ok(true),
-        Node::Text(text) if matches!(text.as_str(), "false" | "0") => Ok(false),
-        _ => Err(fault(format!("has to be true or false, not {}", tree.kind_name()))),
-    }
-}
-
-fn int(tree: &Tree) -> Result<i64, Fault> {
-    match &tree.node {
-        Node::Number(number) => {
-            scalar::whole(number).ok_or_else(|| fault(format!("has to be a whole number, not {number}")))
-        }
-        Node::Text(text) => {
-            text.trim().parse().map_err(|_| fault(format!("has to be a whole number, not {}", quoted(text))))
-        }
-        _ => Err(fault(format!("has to be a whole number, not {}", tree.kind_name()))),
-    }
-}
-
-fn duration(tree: &Tree) -> Result<i64, Fault> {
-    let help = || Some("write it like \"30s\", \"5m\" or \"1h30m\"".to_owned());
-    match &tree.node {
-        Node::Number(number) => scalar::whole(number)
-            .ok_or_else(|| Fault { message: format!("has to be a duration, not {number}"), help: help() }),
-        Node::Text(text) => scalar::parse_duration(text).map_err(|why| Fault {
-            message: format!("is no duration: {} {why}", quoted(text)),
-            help: help(),
-        }),
-        _ => Err(Fault { message: format!("has to be a duration, not {}", tree.kind_name()), help: help() }),
-    }
-}
-
-fn list(tree: Tree, item: impl Fn(Tree) -> Result<Value, Fault>) -> Result<Value, Fault> {
-    match tree.node {
-        Node::List(items) => items.into_iter().map(item).collect::<Result<Vec<_>, _>>().map(Value::Array),
-        // As in 2016: one value stands for a list of one.
-        Node::Text(_) => Ok(Value::Array(vec![item(tree)?])),
-        _ => Err(fault(format!("has to be a list, not {}", tree.kind_name()))),
-    }
-}
-
-fn map(tree: Tree, item: impl Fn(Tree) -> Result<Value, Fault>) -> Result<Value, Fault> {
-    let Node::Map(entries) = tree.node else {
-        return Err(fault(format!("has to be an object, not {}", tree.kind_name())));
-    };
-    let mut out = Map::new();
-    for entry in entries.into_iter().filter(|e| !matches!(e.value.node, Node::Null)) {
-        let value = item(entry.value)
-            .map_err(|f| Fault { message: format!("{} {}", quoted(&entry.key), f.message), help: f.help })?;
-        out.insert(entry.key, value);
-    }
-    Ok(out.into())
-}
-
-/// Every text within a value in its braced form.
-fn runtime_texts(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(scalar::brace_bare(&text)),
-        Value::Array(items) => items.into_iter().map(runtime_texts).collect(),
-        Value::Object(map) => {
-            map.into_iter().map(|(k, v)| (k, runtime_texts(v))).collect::<Map<_, _>>().into()
-        }
-        other => other,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// True for what a Go client sends for a field that nobody set.
-fn is_zero(value: &Value) -> bool {
-    is_empty(value) || matches!(value, Value::Bool(false)) || value.as_f64() == Some(0.0)
-}
-
-/// True if a value says no more than an absent one: zero, or what clients fill in.
-fn harmless(field: &Field, value: &Value) -> bool {
-    if field.bare && matches!(value, Value::Object(_)) {
-        return false;
-    }
-    if is_zero(value) || field.fillers.iter().any(|filler| is_filler(filler, value)) {
-        return true;
-    }
-    match (field.kind, value) {
-        (Kind::One(block), Value::Object(map)) => {
-            map.iter().all(|(key, v)| block.by_api(key).map_or_else(|| is_zero(v), |f| harmless(f, v)))
-        }
-        _ => false,
-    }
-}
-
-/// Compares with a JSON text of the table, members that are zero left out.
-fn is_filler(filler: &str, value: &Value) -> bool {
-    let expected: Value = serde_json::from_str(filler).expect("a test reads every filler of the table");
-    match (expected, value) {
-        (Value::Object(expected), Value::Object(given)) => {
-            given.iter().all(|(key, v)| is_zero(v) || expected.get(key) == Some(v))
-                && expected.keys().all(|key| given.contains_key(key))
-        }
-        (expected, given) => expected == *given,
-    }
 }
