@@ -12,7 +12,7 @@ use crate::{
     Error,
     clock::Clock,
     report::{Identity, json},
-    retry::Backoff,
+    retry::pauses,
 };
 
 /// Everything that speaking to etcd as this node needs.
@@ -48,6 +48,18 @@ pub(crate) enum Whose {
     Unreadable,
 }
 
+impl Whose {
+    /// What the record says, if it is there.
+    pub(crate) fn read(kv: Option<&Kv>) -> Self {
+        let Some(kv) = kv else { return Whose::Nobody };
+        match serde_json::from_slice::<ClusterRecord>(&kv.value) {
+            Ok(record) if record.layout > LAYOUT => Whose::Newer(record.layout),
+            Ok(record) => Whose::Cluster(record.uid, kv.mod_revision),
+            Err(_) => Whose::Unreadable,
+        }
+    }
+}
+
 /// The way to a lease key that is not ours.
 enum Claim {
     /// Nobody has it, or we may take it: its mod revision (0: absent).
@@ -72,12 +84,7 @@ impl Link {
     /// Reads `cluster`, linearizably.
     pub(crate) async fn whose(&self) -> Result<Whose, encamp_store::Error> {
         let (kv, _) = self.store.get(self.key(&Key::Cluster).as_bytes()).await?;
-        let Some(kv) = kv else { return Ok(Whose::Nobody) };
-        Ok(match serde_json::from_slice::<ClusterRecord>(&kv.value) {
-            Ok(record) if record.layout > LAYOUT => Whose::Newer(record.layout),
-            Ok(record) => Whose::Cluster(record.uid, kv.mod_revision),
-            Err(_) => Whose::Unreadable,
-        })
+        Ok(Whose::read(kv.as_ref()))
     }
 
     async fn claim(&self) -> Result<Claim, encamp_store::Error> {
@@ -183,7 +190,7 @@ impl Applicant {
 
 /// Registers the node: waits for `cluster`, for etcd, and for another agent's lease to end.
 pub(crate) async fn register(link: &Link, info: Arc<NodeInfo>, who: &Applicant) -> Result<Registered, Error> {
-    let mut backoff = Backoff::usual();
+    let mut backoff = pauses();
     let mut held_since: Option<(LeaseRecord, u64)> = None;
     loop {
         match attempt(link, &info, who, &mut held_since).await {

@@ -98,10 +98,10 @@ impl Reporter {
         self.epoch = None;
     }
 
-    /// The lease key's mod revision as read, which moves when a fence landed late.
+    /// The lease key's mod revision as read, which moves when a fence landed late. An older reading changes nothing.
     pub fn epoch_is(&mut self, epoch: Revision) {
         if let Some((known, _)) = &mut self.epoch {
-            *known = epoch;
+            *known = epoch.max(*known);
         }
     }
 

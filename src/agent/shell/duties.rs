@@ -9,7 +9,7 @@ use encamp_model::{
     job::Job,
     records::{AllocRecord, ApiServerRecord, LeaseRecord, NodeInfo},
 };
-use encamp_store::{EventKind, Kv, LeaseId, Range, Revision, TxnAnswer, WatchItem};
+use encamp_store::{EventKind, Kv, LeaseId, Op, OpAnswer, Range, Revision, Txn, TxnAnswer, WatchItem};
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, mpsc::UnboundedSender};
 
@@ -20,7 +20,7 @@ use crate::{
     fingerprint::{self, Machine},
     folder::Folder,
     register::{Applicant, Link, Registered, Whose, register},
-    retry::Backoff,
+    retry::pauses,
 };
 
 /// Between two looks at a `cluster` that is another's.
@@ -66,6 +66,7 @@ pub(crate) enum Beat {
     Gone,
     Replaced { address: String },
     Epoch(Revision),
+    Foreign,
 }
 
 /// What duties share.
@@ -89,8 +90,8 @@ impl Beside {
         self.send(Event::Registered(registered.map(Box::new)));
     }
 
-    /// Renews the lease three times within its time, and looks who holds the lease key.
-    pub(crate) async fn heartbeat(self, lease: LeaseId) {
+    /// Renews the lease three times within its time, and looks whose lease key and cluster are.
+    pub(crate) async fn heartbeat(self, lease: LeaseId, ours: ClusterUid) {
         let pause = self.link.ttl / 3;
         let mut next = pause;
         loop {
@@ -102,7 +103,7 @@ impl Beside {
                     let good_until_ns = sent_ns.saturating_add(good_for_ns);
                     self.send(Event::Beat(lease, Beat::Renewed { sent_ns, good_until_ns }));
                     next = pause;
-                    self.look_at_lease_key(lease).await;
+                    self.look_around(lease, ours).await;
                 }
                 Err(encamp_store::Error::LeaseGone { .. }) => {
                     return self.send(Event::Beat(lease, Beat::Gone));
@@ -115,19 +116,27 @@ impl Beside {
         }
     }
 
-    async fn look_at_lease_key(&self, lease: LeaseId) {
-        let key = self.link.key(&Key::NodeLease(self.link.node()));
-        let beat = match self.link.store.get(key.as_bytes()).await {
-            Ok((None, _)) => Beat::Gone,
-            Ok((Some(kv), _)) => match serde_json::from_slice::<LeaseRecord>(&kv.value) {
-                Ok(record) if record.instance == self.link.me.record.instance => Beat::Epoch(kv.mod_revision),
-                Ok(record) => Beat::Replaced { address: record.http_addr },
-                Err(_) => Beat::Replaced { address: "an unknown address".to_owned() },
-            },
-            // The next heartbeat looks again; reports compare it anyway.
-            Err(_) => return,
+    /// Is the lease key still ours, and the cluster? One linearizable read of both.
+    async fn look_around(&self, lease: LeaseId, ours: ClusterUid) {
+        let keys = [Key::NodeLease(self.link.node()), Key::Cluster];
+        let read = keys.iter().fold(Txn::new(), |txn, key| txn.then(Op::get(self.link.key(key))));
+        // The next heartbeat looks again; reports compare the lease key anyway.
+        let Ok(answer) = self.link.store.txn(read).await else { return };
+        let kv = |n: usize| match answer.answers.get(n) {
+            Some(OpAnswer::Get { kvs }) => kvs.first(),
+            _ => None,
+        };
+        let mine = self.link.me.record.instance;
+        let beat = match kv(0).map(|kv| (kv.mod_revision, serde_json::from_slice::<LeaseRecord>(&kv.value))) {
+            None => Beat::Gone,
+            Some((revision, Ok(record))) if record.instance == mine => Beat::Epoch(revision),
+            Some((_, Ok(record))) => Beat::Replaced { address: record.http_addr },
+            Some((_, Err(_))) => Beat::Replaced { address: "an unknown address".to_owned() },
         };
         self.send(Event::Beat(lease, beat));
+        if !matches!(Whose::read(kv(1)), Whose::Cluster(uid, _) if uid == ours) {
+            self.send(Event::Beat(lease, Beat::Foreign));
+        }
     }
 
     /// Lists the own range, makes sure that it is our cluster's, then watches until something breaks.
@@ -181,7 +190,7 @@ impl Beside {
 
     /// Reads `cluster` until there is an answer.
     pub(crate) async fn read_cluster(self, absences: u64, ours: ClusterUid) {
-        let mut backoff = Backoff::usual();
+        let mut backoff = pauses();
         loop {
             match self.link.whose().await {
                 Ok(Whose::Cluster(uid, _)) if uid == ours => {
@@ -210,7 +219,7 @@ impl Beside {
         self.send(Event::JobText(uid, version, text));
     }
 
-    pub(crate) async fn report(self, txn: encamp_store::Txn) {
+    pub(crate) async fn report(self, txn: Txn) {
         let answer = self.link.store.txn(txn).await;
         self.send(Event::Reported(answer));
     }
@@ -298,7 +307,7 @@ impl Beside {
 
     /// Waits for a run's end. An end that cannot be known is no end.
     pub(crate) async fn wait(self, run: RunId, handle: Handle) {
-        let mut backoff = Backoff::usual();
+        let mut backoff = pauses();
         loop {
             match handle.wait().await {
                 Ok(ended) => return self.send(Event::Core(Input::Ended(run, ended))),
@@ -312,7 +321,7 @@ impl Beside {
 
     /// Asks again about a run whose records could not be read.
     pub(crate) async fn recover_later(self, run: RunId, driver: Option<String>, root: std::path::PathBuf) {
-        let mut backoff = Backoff::usual();
+        let mut backoff = pauses();
         loop {
             tokio::time::sleep(backoff.next_delay()).await;
             match self.recover(&run, driver.as_deref(), &root).await {

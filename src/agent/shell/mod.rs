@@ -18,6 +18,7 @@ use encamp_model::{
     AllocId, ClusterUid, InstanceId, Keyspace, Name,
     records::{LeaseRecord, NodeInfo},
 };
+use encamp_runtime::retry::Backoff;
 use encamp_store::{LeaseId, Store};
 use futures::{
     StreamExt as _,
@@ -39,7 +40,7 @@ use crate::{
     handle::{AgentHandle, Notes, Shared},
     register::{Applicant, Link},
     report::{Identity, Reporter, Verdict},
-    retry::Backoff,
+    retry::pauses,
 };
 use duties::{Beat, Beside, Event, WatchNews};
 
@@ -176,7 +177,7 @@ impl Shell {
             duties: FuturesUnordered::new(),
             reporter: Reporter::new(me),
             info,
-            host: std::env::vars().collect(),
+            host: host_env(),
             handles: BTreeMap::new(),
             unreadable,
             cluster,
@@ -321,7 +322,7 @@ impl Shell {
         }
         self.was_registered = true;
         tracing::info!(node = %self.shared.node, cluster = %registered.cluster, "registered");
-        let heartbeat = self.beside.clone().heartbeat(registered.lease);
+        let heartbeat = self.beside.clone().heartbeat(registered.lease, registered.cluster);
         let heartbeat = self.beside(heartbeat);
         self.lease = Some((registered.lease, heartbeat));
         self.reporter.registered(registered.epoch, registered.lease, registered.info, registered.told);
@@ -339,6 +340,11 @@ impl Shell {
             Beat::Epoch(revision) if !self.reporter.busy() => self.reporter.epoch_is(revision),
             Beat::Epoch(_) => {}
             Beat::Gone => self.unregistered(),
+            Beat::Foreign if self.shared.core().is_foreign() => {}
+            Beat::Foreign => {
+                tracing::error!(ours = ?self.cluster, "`cluster` is gone or another's: touching nothing");
+                self.apply(Input::ClusterIsForeign);
+            }
             Beat::Replaced { address } => {
                 return Err(Error::Replaced { node: self.shared.node.to_string(), address });
             }
@@ -374,7 +380,7 @@ impl Shell {
                 tracing::warn!(%error, label = error.label(), "report failed");
                 self.reporter.failed(error.ambiguous());
                 self.report_paused = true;
-                let pause = self.report_backoff.get_or_insert_with(Backoff::usual).next_delay();
+                let pause = self.report_backoff.get_or_insert_with(pauses).next_delay();
                 let again = self.beside.clone().report_again(pause);
                 self.beside(again);
             }
@@ -403,7 +409,7 @@ impl Shell {
                 self.apply(Input::ClusterIsForeign);
             }
             WatchNews::Lost => {
-                self.watch_backoff.get_or_insert_with(Backoff::usual);
+                self.watch_backoff.get_or_insert_with(pauses);
                 self.apply(Input::WatchLost);
             }
         }
@@ -527,6 +533,9 @@ impl Shell {
             return;
         }
         let core = self.shared.core();
+        if core.is_foreign() {
+            return;
+        }
         self.reporter.keep(|id| core.state(id).is_some());
         let saved = core.statuses().filter(|(id, _)| !self.unsaved.contains(id));
         let txn = self.reporter.next(saved, &self.info);
@@ -554,6 +563,11 @@ impl Shell {
         drop(core);
         self.shared.notes().problem = problem;
     }
+}
+
+/// The agent's own environment; what is no text cannot be passed on.
+fn host_env() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
 async fn sleep(time: Option<Duration>) {

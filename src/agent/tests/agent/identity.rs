@@ -6,7 +6,7 @@ use encamp_agent::{Config, Error};
 use encamp_model::{InstanceId, Key, records::LeaseRecord};
 use encamp_store::{Op, Store as _, Txn};
 
-use crate::lab::{Lab, Running, alloc, cluster, pass, record, until};
+use crate::lab::{Lab, Running, alloc, cluster, pass, record, stopped, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_restarted_agent_takes_its_node_over_at_once() {
@@ -138,4 +138,27 @@ async fn a_lost_folder_ends_the_agent_and_its_tasks_stay() {
     let error = agent.ended().await.expect_err("lost");
     assert!(matches!(error, Error::FolderLost { .. }), "{error}");
     assert_eq!(lab.machine.running(), [alloc(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_changes_under_a_running_agent_stops_it_from_touching_anything() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    lab.place(agent.node, 1, &record()).await;
+    lab.until_running(&[1]).await;
+    lab.found(2).await;
+    until("it is noticed", async || match agent.handle.problem() {
+        Some(problem) if problem.contains("another cluster") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let before = lab.store.log().len();
+    lab.place(agent.node, 1, &stopped()).await;
+    lab.place(agent.node, 2, &record()).await;
+    pass(60).await;
+    assert_eq!(lab.machine.log(), ["start 1"]);
+    let wrote = lab.store.log()[before..].iter().any(|r| r.client == "agent" && r.txn.has_puts());
+    assert!(!wrote, "and it writes nothing");
+    lab.found(1).await;
+    lab.until_running(&[2]).await;
 }

@@ -120,6 +120,22 @@ impl Bench {
     }
 }
 
+impl Drop for Bench {
+    /// A failed test leaves nothing behind: the supervisor's end is its task's.
+    fn drop(&mut self) {
+        let state = self.folder.path().join("data/tasks").join(self.alloc.to_string()).join("t");
+        let Ok(start) = fs::read(state.join("start.json")) else { return };
+        if state.join("exit.json").exists() {
+            return;
+        }
+        let start: Value = serde_json::from_slice(&start).unwrap_or_default();
+        if let Some(pid) = start["supervisor"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
 fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

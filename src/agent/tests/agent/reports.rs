@@ -29,22 +29,20 @@ async fn many_changes_make_few_transactions_and_never_two_at_once() {
     let spans: Arc<Mutex<Vec<tokio::time::Instant>>> = Arc::default();
     let seen = Arc::clone(&spans);
     lab.store.on_txn(move |call| {
-        if call.client != "agent" {
+        if call.client != "agent" || call.txn.is_read_only() {
             return Fault::Pass;
         }
         seen.lock().expect("no panic").push(tokio::time::Instant::now());
         Fault::Delay(Duration::from_secs(1))
     });
-    let before = lab.store.client("agent").txns_of_client();
     for n in 1..=60 {
         lab.place(agent.node, n, &record()).await;
     }
     for n in 1..=60 {
         lab.until_said(agent.node, n, ClientStatus::Running).await;
     }
-    let sent = lab.store.client("agent").txns_of_client() - before;
-    assert!(sent <= 6, "{sent} transactions for 60 allocations");
     let spans = spans.lock().expect("no panic");
+    assert!(spans.len() <= 6, "{} transactions for 60 allocations", spans.len());
     assert!(spans.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(1)), "{spans:?}");
     for record in lab.store.log() {
         if statuses(&lab, &agent, &record.txn) > 0 {
@@ -61,7 +59,7 @@ async fn a_report_that_lands_late_does_not_overwrite_newer_news() {
     let late = gate.clone();
     let mut once = true;
     lab.store.on_txn(move |call| {
-        if call.client == "agent" && std::mem::take(&mut once) {
+        if call.client == "agent" && !call.txn.is_read_only() && std::mem::take(&mut once) {
             return Fault::TimeoutThenApply(late.clone());
         }
         Fault::Pass
@@ -94,7 +92,7 @@ async fn ambiguous_answers_of_every_kind_are_survived() {
         let mut left = 3;
         let name = format!("{fault:?}");
         lab.store.on_txn(move |call| {
-            if call.client == "agent" && left > 0 {
+            if call.client == "agent" && !call.txn.is_read_only() && left > 0 {
                 left -= 1;
                 return fault.clone();
             }
