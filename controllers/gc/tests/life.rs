@@ -141,7 +141,8 @@ impl Life {
                 self.noted(&changes);
             }
             Event::Heartbeat(n) => self.heartbeat(which_node(n)),
-            Event::Wait(n) => self.wait(u64::from(n) * 2),
+            // Minutes to two days.
+            Event::Wait(n) => self.wait(u64::from(n).pow(2) / 20),
         }
     }
 
@@ -175,8 +176,10 @@ impl Life {
 
     fn evaluate(&mut self, n: u8) {
         let Some(job) = self.store.world().job(&name(n)).and_then(|entry| entry.job.clone()) else { return };
-        let id = eval_id(self.id());
         let uid = job.uid.expect("stored jobs have one");
+        let world = self.store.world();
+        let announced = world.job(&name(n)).and_then(|entry| entry.state.as_ref()).map(|state| state.next);
+        let id = announced.filter(|id| world.eval(*id).is_none()).unwrap_or_else(|| eval_id(self.id()));
         let eval = objects::eval(JOBS[usize::from(n) % 3], uid, EvalStatus::Pending, self.now);
         self.put(Key::Eval(id), &eval);
     }

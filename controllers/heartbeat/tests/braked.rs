@@ -104,3 +104,19 @@ fn an_instant_from_a_clock_ahead_does_not_hold_everybody() {
     sim.run(12);
     assert_eq!(sim.down(), 2, "the first 10 s after the instant was brought back to 1000");
 }
+
+#[test]
+fn a_node_that_is_down_but_heard_again_is_not_counted_as_gone() {
+    let mut sim = Sim::new(5);
+    let mut state = objects::gate(Gate::Down);
+    state.since = at(999);
+    sim.store.put(Key::NodeState(node(5)), &state);
+    for n in [1, 2] {
+        sim.lose(n);
+        let mut state = objects::gate(Gate::Disconnected);
+        state.since = at(990);
+        sim.store.put(Key::NodeState(node(n)), &state);
+    }
+    let down = [sim.unit(1), sim.unit(2)];
+    assert!(sim.store.apply_all(&down).is_empty(), "two of five are silent: both at once");
+}
