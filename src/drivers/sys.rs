@@ -18,6 +18,36 @@ pub(crate) fn fork() -> nix::Result<ForkResult> {
     unsafe { nix::unistd::fork() }
 }
 
+/// libc's constant of this name is too narrow for its value.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// Forks as [`fork`] does, the child being born in the (version 2) cgroup whose folder `cgroup` is. Moving it there
+/// afterwards would take a lock that the kernel waits some 10 ms for.
+pub(crate) fn fork_into(cgroup: &OwnedFd) -> io::Result<ForkResult> {
+    let args = libc::clone_args {
+        flags: CLONE_INTO_CGROUP,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: u64::from(cgroup.as_raw_fd().unsigned_abs()),
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+    };
+    // SAFETY: without CLONE_VM and a stack of its own the child is a copy, as by fork(2), and the process has a single
+    // thread (checked by the caller). libc does not hear of it: its record of the thread id is stale in the child,
+    // which matters to locks shared between threads or processes; the child uses none before exec.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    match i32::try_from(pid) {
+        Ok(0) => Ok(ForkResult::Child),
+        Ok(pid) if pid > 0 => Ok(ForkResult::Parent { child: Pid::from_raw(pid) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Ends this process at once: no exit handlers, no unwinding. For the child between fork and exec.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes any number and does not return.

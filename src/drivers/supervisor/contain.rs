@@ -4,6 +4,7 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,8 @@ use nix::{
 };
 
 use encamp_model::AllocId;
+
+use crate::files;
 
 /// All our cgroups are in a folder of this name.
 const PARENT: &str = "encamp";
@@ -51,6 +54,11 @@ impl Cgroup {
     /// Where it is.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Its folder, for a process to be born in it.
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        files::open_dir(&self.dir)
     }
 
     /// Puts a process in; its children will be in it too.

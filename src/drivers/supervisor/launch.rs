@@ -153,12 +153,14 @@ impl Prepared {
     fn start(self) -> (Answer, Option<Running>) {
         let Prepared { launch, plan, state, peers, signals, pipes, outputs } = self;
         let failed = |reason: String| (Answer::Failed { reason }, None);
-        let waiting = match plan.fork(pipes) {
+        let mut cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task)).flatten();
+        let waiting = match plan.fork(pipes, &mut cgroup) {
             Ok(waiting) => waiting,
-            Err(e) => return failed(format!("fork: {e}")),
+            Err(e) => {
+                cgroup.inspect(Cgroup::remove);
+                return failed(format!("fork: {e}"));
+            }
         };
-        let cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task)).flatten();
-        let cgroup = cgroup.filter(|cgroup| cgroup.add(waiting.pid()).is_ok());
         let start = match write_start(&state, &launch, &waiting, cgroup.as_ref()) {
             Ok(start) => start,
             Err(e) => {

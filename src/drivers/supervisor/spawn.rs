@@ -23,7 +23,10 @@ use nix::{
     unistd::{self, ForkResult, Gid, Pid, Uid},
 };
 
-use super::protocol::{Identity, Launch};
+use super::{
+    contain::Cgroup,
+    protocol::{Identity, Launch},
+};
 use crate::{clock, files, sys};
 
 /// Everything the child needs, made before the fork.
@@ -109,12 +112,15 @@ impl Plan {
         })
     }
 
-    /// Forks the child, which then waits.
-    pub(crate) fn fork(&self, pipes: Pipes) -> io::Result<Waiting> {
+    /// Forks the child, in its cgroup if it has one, where it waits. One that could not be put there is in none.
+    pub(crate) fn fork(&self, pipes: Pipes, cgroup: &mut Option<Cgroup>) -> io::Result<Waiting> {
         let (go_read, go_write) = unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (report_read, report_write) = unistd::pipe2(OFlag::O_CLOEXEC)?;
         let parent = Pid::this();
-        match sys::fork()? {
+        // Into one of version 1, and by a kernel before 5.7, it cannot be born.
+        let born = cgroup.as_ref().and_then(|cgroup| sys::fork_into(&cgroup.open().ok()?).ok());
+        let joined = born.is_some();
+        match born.map_or_else(sys::fork, Ok)? {
             ForkResult::Child => {
                 // The child must not return into the supervisor's code, whatever happens.
                 drop((go_write, report_read));
@@ -125,6 +131,7 @@ impl Plan {
                 sys::exit_now(127)
             }
             ForkResult::Parent { child } => {
+                *cgroup = cgroup.take().filter(|cgroup| joined || cgroup.add(child).is_ok());
                 Ok(Waiting { pid: child, go: Some(go_write.into()), report: report_read.into() })
             }
         }

@@ -38,6 +38,21 @@ async fn a_task_starts_with_default_signals_in_a_session_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_task_is_born_in_the_cgroup_that_its_record_names() {
+    let bench = Bench::new();
+    bench.run_to_end("sort /proc/self/cgroup").await;
+    let start = fs::read(bench.path("state/start.json")).expect("a record");
+    let start: serde_json::Value = serde_json::from_slice(&start).expect("is JSON");
+    // None where none can be made.
+    if let Some(cgroup) = start["cgroup"].as_str() {
+        let name = format!("/encamp/{}-web", bench.alloc);
+        assert!(cgroup.ends_with(&name), "{cgroup}");
+        assert!(bench.stdout().lines().any(|line| line.ends_with(&name)), "{}", bench.stdout());
+        assert!(!fs::exists(cgroup).expect("can be looked at"), "it is removed at the end");
+    }
+}
+
+#[tokio::test]
 async fn a_command_is_found_in_the_task_folder_and_in_path() {
     let bench = Bench::new();
     let script = bench.path("task/local/hello");
