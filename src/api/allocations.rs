@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use encamp_model::{AllocId, Job};
+use encamp_model::AllocId;
 use encamp_world::{AllocEntry, Table, World};
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ pub(crate) async fn lines(
 
 /// An allocation with all that is shown of it.
 pub(crate) async fn in_full(api: &Api, world: &World, entry: &AllocEntry) -> Result<AllocOut, Error> {
-    let job: Option<Arc<Job>> = api.job_text(world, entry.record.uid, entry.record.version).await?;
+    let job = api.job_text(world, entry.record.uid, entry.record.version).await?;
     let shown = job
         .as_deref()
         .map_or(Value::Null, |job| whole(job, &Around::version(world, job, &api.config.region)));

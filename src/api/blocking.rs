@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::{call::Call, error::Error, meta::Meta};
 
+/// Pause between two looks at a World that changes all the time: what a watcher costs is bounded by it.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// What a read is about, and so which index it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -49,6 +52,9 @@ impl Call {
     /// A snapshot to answer from. With `?index=N` it is one in which the subject's index has passed N, or the latest
     /// when the time to wait is over. The index told never falls below N.
     pub(crate) async fn look(&self, subject: impl Fn(&World) -> Subject) -> Result<Look, Error> {
+        if self.query.given("filter").is_some() {
+            return Err(Error::NotServed("the parameter filter".to_owned()));
+        }
         let asked = self.query.index;
         // Subscribed before the first look, so that no change falls between the two.
         let mut revisions = self.api.process.revisions();
@@ -58,8 +64,13 @@ impl Call {
             let over = tokio::time::sleep(jittered(self.query.wait));
             tokio::pin!(over);
             while subject(&world).index(&world, asked) <= asked {
+                let changed = async {
+                    let changed = revisions.changed().await;
+                    tokio::time::sleep(PAUSE).await;
+                    changed
+                };
                 tokio::select! {
-                    changed = revisions.changed() => if changed.is_err() { break },
+                    changed = changed => if changed.is_err() { break },
                     () = &mut over => break,
                     () = self.api.shutdown.cancelled() => break,
                 }

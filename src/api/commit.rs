@@ -32,6 +32,9 @@ impl Api {
         decide: impl Fn(&World) -> Result<Decision<T>, Error>,
     ) -> Result<Written<T>, Error> {
         for _ in 0..ATTEMPTS {
+            if let Some(why) = self.process.health().foreign {
+                return Err(Error::Unavailable(why));
+            }
             let world = self.process.fresh().await?;
             let (unit, eval, outcome) = match decide(&world)? {
                 Decision::Nothing(outcome) => return Ok(Written { outcome, revision: None }),

@@ -11,7 +11,7 @@ use crate::{
     call::{Api, Call},
     error::Error,
     routes::Routes,
-    wire::eval::EvalOut,
+    wire::eval::{EvalOut, Placements},
 };
 
 pub(crate) fn routes() -> Routes<Api> {
@@ -44,7 +44,7 @@ fn waiting_for(world: &World, id: EvalId) -> Option<(&JobId, &Stored<JobState>)>
 
 fn find(world: &World, id: EvalId) -> Option<EvalOut> {
     if let Some(eval) = world.eval(id) {
-        return Some(EvalOut::new(world, id, eval));
+        return Some(EvalOut::new(world, id, eval, &Placements::of_job(world, eval.uid)));
     }
     waiting_for(world, id).map(|(job, state)| EvalOut::blocked(world, job, state))
 }
@@ -56,7 +56,8 @@ fn id(call: &Call) -> Result<EvalId, Error> {
 async fn list(call: Call) -> Result<Response, Error> {
     let look = call.look(table).await?;
     let world = &look.world;
-    let stored = world.evals().map(|(id, eval)| EvalOut::new(world, id, eval));
+    let placed = Placements::count(world.allocs());
+    let stored = world.evals().map(|(id, eval)| EvalOut::new(world, id, eval, &placed));
     let blocked = world.waiting().filter_map(|job| blocked_of(world, job));
     let (job, status) = (call.query.given("job"), call.query.given("status"));
     let asked = |eval: &EvalOut| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{
     allocations,
     auth::Action,
-    blocking::{Look, Subject},
+    blocking::Subject,
     call::{Api, Call, field},
     commit::Decision,
     error::Error,
@@ -18,7 +18,7 @@ use crate::{
     meta::Meta,
     routes::Routes,
     wire::{
-        eval::EvalOut,
+        eval::{EvalOut, Placements},
         job::{Around, Summary, modify_index, whole},
     },
 };
@@ -106,14 +106,16 @@ async fn allocs(call: Call) -> Result<Response, Error> {
 async fn evals(call: Call) -> Result<Response, Error> {
     let id = id(&call);
     let look = call.look(evaluations::table).await?;
-    let ids = look.world.job(&id).into_iter().flat_map(|entry| &entry.evals);
-    let stored = ids.filter_map(|id| Some((*id, look.world.eval(*id)?)));
-    let mut lines: Vec<EvalOut> = stored.map(|(id, eval)| EvalOut::new(&look.world, id, eval)).collect();
-    lines.extend(evaluations::blocked_of(&look.world, &id));
+    let world = &look.world;
+    let placed =
+        Placements::count(registrations(world, &id, true).into_iter().flat_map(|r| r.allocs.values()));
+    let ids = world.job(&id).into_iter().flat_map(|entry| &entry.evals);
+    let stored = ids.filter_map(|id| Some((*id, world.eval(*id)?)));
+    let mut lines: Vec<EvalOut> = stored.map(|(id, eval)| EvalOut::new(world, id, eval, &placed)).collect();
+    lines.extend(evaluations::blocked_of(world, &id));
     // Latest first: clients take the first for the one that matters.
     lines.sort_by(|a, b| b.modify_index.cmp(&a.modify_index).then(a.id.cmp(&b.id)));
-    let Look { meta, .. } = look;
-    Ok(call.answer(&meta, &lines))
+    Ok(call.answer(&look.meta, &lines))
 }
 
 /// What stopping is answered with.

@@ -16,6 +16,7 @@ use crate::{
     blocking::Subject,
     call::{Api, Call},
     commit::Decision,
+    echo::without_echo,
     error::Error,
     meta::Meta,
     routes::Routes,
@@ -80,8 +81,8 @@ struct Registered {
 
 async fn store(call: &Call, submitted: Submitted) -> Result<Response, Error> {
     let what = format!("job {:?}", submitted.job.id);
-    let now = call.api.process.now();
-    let written = call.api.commit(&what, |world| decide(world, &submitted, now)).await?;
+    let (now, region) = (call.api.process.now(), &call.api.config.region);
+    let written = call.api.commit(&what, |world| decide(world, &submitted, region, now)).await?;
     let revision = written.revision.unwrap_or(0);
     let Registered { eval, unchanged, warning } = written.outcome;
     let mut warnings = submitted.warnings;
@@ -97,7 +98,12 @@ async fn store(call: &Call, submitted: Submitted) -> Result<Response, Error> {
 }
 
 /// One unit: declaration, version, source and evaluation; or the evaluation alone, if the declaration is as it was.
-fn decide(world: &World, submitted: &Submitted, now: Timestamp) -> Result<Decision<Registered>, Error> {
+fn decide(
+    world: &World,
+    submitted: &Submitted,
+    region: &str,
+    now: Timestamp,
+) -> Result<Decision<Registered>, Error> {
     let id = submitted.job.job_id();
     let current = current(world, &id)?;
     check_index(submitted.check_index, current.as_deref())?;
@@ -106,7 +112,10 @@ fn decide(world: &World, submitted: &Submitted, now: Timestamp) -> Result<Decisi
     let mut unit = Unit::new();
     unit.unchanged(Key::Job(id), current.as_ref().map_or(0, |c| c.modified));
     let mut unchanged = None;
-    let mut job = submitted.job.clone();
+    let mut job = match &current {
+        Some(stored) => without_echo(world, stored, &submitted.job, region),
+        None => submitted.job.clone(),
+    };
     match &current {
         Some(stored) if encamp_jobspec::same_spec(&stored.value, &job) => {
             unchanged = Some(stored.modified);

@@ -16,6 +16,7 @@ mod blocking;
 mod call;
 mod commit;
 mod config;
+mod echo;
 mod error;
 mod evaluations;
 mod gate;

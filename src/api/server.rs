@@ -128,7 +128,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_time)
-            .max_buf_size(HEAD_BYTES)
+            .max_header_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
         let ended = tokio::select! {

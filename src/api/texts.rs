@@ -6,7 +6,7 @@ use std::{
 };
 
 use encamp_model::{Job, JobUid, Key};
-use encamp_world::World;
+use encamp_world::{Stored, World};
 
 use crate::{call::Api, error::Error};
 
@@ -33,6 +33,25 @@ impl Texts {
     }
 }
 
+/// The declaration of one version, shared with whoever else shows it.
+#[derive(Clone, Debug)]
+pub(crate) enum Text {
+    /// The current one.
+    Current(Arc<Stored<Job>>),
+    /// One read from etcd.
+    Read(Arc<Job>),
+}
+
+impl std::ops::Deref for Text {
+    type Target = Job;
+    fn deref(&self) -> &Job {
+        match self {
+            Text::Current(job) => job,
+            Text::Read(job) => job,
+        }
+    }
+}
+
 impl Api {
     /// The declaration of one version; `None` if it is gone or cannot be read.
     pub(crate) async fn job_text(
@@ -40,16 +59,16 @@ impl Api {
         world: &World,
         uid: JobUid,
         version: u64,
-    ) -> Result<Option<Arc<Job>>, Error> {
+    ) -> Result<Option<Text>, Error> {
         let entry = world.registration(uid).and_then(|r| r.job.as_ref()).and_then(|id| world.job(id));
         if let Some(job) = entry.and_then(|e| e.job.as_ref())
             && job.uid == Some(uid)
             && job.version == version
         {
-            return Ok(Some(Arc::new(job.value.clone())));
+            return Ok(Some(Text::Current(job.clone())));
         }
         if let Some(job) = self.texts.find(uid, version) {
-            return Ok(Some(job));
+            return Ok(Some(Text::Read(job)));
         }
         let key = self.process.keyspace().encode(&Key::JobVersion(uid, version));
         let (kv, _) = self.process.store().get(key.as_bytes()).await?;
@@ -58,6 +77,6 @@ impl Api {
         };
         let job = Arc::new(job);
         self.texts.keep(uid, version, job.clone());
-        Ok(Some(job))
+        Ok(Some(Text::Read(job)))
     }
 }

@@ -1,13 +1,13 @@
 //! Evaluations, and why groups could not be placed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use encamp_model::{
-    EvalId, JobId, Name,
+    EvalId, JobId, JobUid, Name,
     job::JobType,
     records::{Eval, EvalStatus, JobState, NodeReason, PlacementFailure, Want},
 };
-use encamp_world::{Stored, World};
+use encamp_world::{AllocEntry, Stored, World};
 use serde::Serialize;
 
 use super::{instant, resources::Flat};
@@ -46,6 +46,25 @@ pub(crate) struct EvalOut {
     pub(crate) modify_index: i64,
     create_time: i64,
     modify_time: i64,
+}
+
+/// How many allocations each evaluation placed, by group: counted once for all evaluations that are shown.
+pub(crate) struct Placements(BTreeMap<EvalId, BTreeMap<Name, u32>>);
+
+impl Placements {
+    pub(crate) fn count<'a>(allocs: impl Iterator<Item = &'a Arc<AllocEntry>>) -> Self {
+        let mut counts: BTreeMap<EvalId, BTreeMap<Name, u32>> = BTreeMap::new();
+        for alloc in allocs {
+            let groups = counts.entry(alloc.record.eval).or_default();
+            *groups.entry(alloc.record.group.clone()).or_default() += 1;
+        }
+        Placements(counts)
+    }
+
+    /// Of one job's evaluations.
+    pub(crate) fn of_job(world: &World, uid: JobUid) -> Self {
+        Placements::count(world.registration(uid).into_iter().flat_map(|r| r.allocs.values()))
+    }
 }
 
 /// What a plan did, as far as it can still be told: the allocations that it placed.
@@ -152,7 +171,7 @@ impl Reason {
 
 impl EvalOut {
     /// A stored evaluation.
-    pub(crate) fn new(world: &World, id: EvalId, eval: &Stored<Eval>) -> Self {
+    pub(crate) fn new(world: &World, id: EvalId, eval: &Stored<Eval>, placed: &Placements) -> Self {
         let outcome = eval.outcome.clone().unwrap_or_default();
         let modify_time = if eval.outcome.is_some() { outcome.finished } else { eval.value.created };
         EvalOut {
@@ -174,7 +193,7 @@ impl EvalOut {
                 .map(|(g, why)| (g.clone(), Metric::new(why)))
                 .collect(),
             queued_allocations: outcome.queued,
-            plan_annotations: Annotations::new(world, id, eval),
+            plan_annotations: Annotations::new(world, eval, placed.0.get(&id)),
             snapshot_index: outcome.snapshot_revision,
             create_index: eval.created,
             modify_index: eval.modified,
@@ -248,15 +267,13 @@ impl EvalOut {
 }
 
 impl Annotations {
-    fn new(world: &World, id: EvalId, eval: &Eval) -> Self {
+    fn new(world: &World, eval: &Eval, placed: Option<&BTreeMap<Name, u32>>) -> Self {
         let declared = world.job(&eval.job).and_then(|e| e.job.as_ref());
         let groups = declared.into_iter().flat_map(|job| &job.task_groups);
         let mut desired: BTreeMap<Name, Updates> =
             groups.map(|g| (g.name.clone(), Updates::default())).collect();
-        let registration = world.registration(eval.uid);
-        for alloc in registration.into_iter().flat_map(|r| r.allocs.values()).filter(|a| a.record.eval == id)
-        {
-            desired.entry(alloc.record.group.clone()).or_default().place += 1;
+        for (group, count) in placed.into_iter().flatten() {
+            desired.entry(group.clone()).or_default().place = *count;
         }
         Annotations { desired, preempted_allocs: None }
     }

@@ -1,0 +1,129 @@
+use serde_json::json;
+
+use super::lab::{Lab, web};
+
+/// Whatever is wrong, there is the documented answer, and nothing is written.
+#[tokio::test(start_paused = true)]
+async fn bad_input_is_answered_and_writes_nothing() {
+    let lab = Lab::new().await;
+    let before = lab.stored().await;
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep_job = format!(r#"{{"Job":{{"ID":"x","Meta":{}1{}}}}}"#, r#"{"a":"#.repeat(100), "}".repeat(100));
+    let bodies: &[(&str, u16, &str)] = &[
+        ("", 400, "Job must be specified"),
+        ("{}", 400, "Job must be specified"),
+        (r#"{"Job":null}"#, 400, "Job must be specified"),
+        (r#"{"Job":{"#, 400, "unexpected EOF"),
+        ("{", 400, "unexpected EOF"),
+        ("[]", 400, "must be a JSON object"),
+        ("nonsense", 400, "invalid JSON"),
+        ("{\"Job\": \u{0}}", 400, "invalid JSON"),
+        (&deep, 400, "recursion limit"),
+        (&deep_job, 500, "deeper than 64"),
+        (r#"{"Job":{}}"#, 500, ""),
+        (r#"{"Job":[]}"#, 500, ""),
+        (r#"{"Job":"web"}"#, 500, ""),
+        (r#"{"Job":{"ID":"x"}}"#, 500, ""),
+        (
+            r#"{"Job":{"ID":"x","Type":"sysbatch","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":"docker"}]}]}}"#,
+            500,
+            "sysbatch",
+        ),
+        (
+            r#"{"Job":{"ID":"x","TaskGroups":[{"Name":"g","Count":-1,"Tasks":[{"Name":"t","Driver":"docker"}]}]}}"#,
+            500,
+            "ount",
+        ),
+        (r#"{"Job":{"ID":"x","TaskGroups":"none"}}"#, 500, ""),
+        (
+            r#"{"Job":{"ID":"x","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":{"a":1}}]}]}}"#,
+            500,
+            "",
+        ),
+    ];
+    for (body, status, text) in bodies {
+        for path in ["/v1/jobs", "/v1/job/x"] {
+            let reply = lab.send("POST", path, body.to_string()).await;
+            assert!(
+                reply.status == *status && reply.text.contains(text),
+                "{path} {:.80}: {} {}",
+                body,
+                reply.status,
+                reply.text
+            );
+        }
+    }
+    for path in ["/v1/job/x/evaluate", "/v1/validate/job"] {
+        for body in ["{", "[]", "nonsense"] {
+            assert_eq!(lab.send("PUT", path, body).await.status, 400, "{path} {body}");
+        }
+    }
+    assert_eq!(lab.stored().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_parameters_are_named() {
+    let lab = Lab::new().await;
+    for (path, status, text) in [
+        ("/v1/jobs?index=x", 400, "Invalid index"),
+        ("/v1/jobs?index=-1", 400, "Invalid index"),
+        ("/v1/jobs?index=1&wait=5", 400, "Invalid wait time"),
+        ("/v1/jobs?per_page=many", 400, "Invalid per_page"),
+        ("/v1/jobs?region=mars", 500, "No path to region"),
+        ("/v1/jobs?filter=Name==%22x%22", 501, "filter"),
+        ("/v1/allocation/nope", 500, "alloc lookup failed: index error: UUID must be 36 characters"),
+        ("/v1/allocation/zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz", 500, "alloc lookup failed"),
+        ("/v1/evaluation/nope", 500, "eval lookup failed"),
+        ("/v1/node/nope", 500, "node lookup failed"),
+        ("/v1/job/nope", 404, "job not found"),
+        ("/v1/job/nope/summary", 404, "job not found"),
+        ("/v1/job/nope/versions", 404, "job versions not found"),
+        ("/v1/allocation/f67a4b07-72a4-5a13-8a0b-bc3cd1b4ed7c", 404, "alloc not found"),
+        ("/v1/evaluation/f67a4b07-72a4-5a13-8a0b-bc3cd1b4ed7c", 404, "eval not found"),
+        ("/v1/node/f67a4b07-72a4-5a13-8a0b-bc3cd1b4ed7c", 404, "node not found"),
+        ("/v1/nope", 404, "404"),
+        ("/", 404, "404"),
+        ("/v1/job/%FF%FE", 404, "job not found"),
+        ("/v1/node/pools", 501, "GET /v1/node/pools is not served by this version of Encamp yet"),
+        ("/v1/job/a/plan", 501, "GET /v1/job/:job/plan"),
+    ] {
+        let reply = lab.get(path).await;
+        assert!(
+            reply.status == status && reply.text.contains(text),
+            "{path}: {} {}",
+            reply.status,
+            reply.text
+        );
+    }
+    lab.send("POST", "/v1/status/leader", "").await.fails(405, "Invalid method");
+    lab.send("PATCH", "/v1/jobs", "").await.fails(405, "Invalid method");
+    lab.send("DELETE", "/v1/nodes", "").await.fails(405, "Invalid method");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_is_413_and_writes_nothing() {
+    let lab = Lab::new().await;
+    let before = lab.stored().await;
+    let huge = "x".repeat((1 << 20) + 1);
+    lab.send("PUT", "/v1/jobs", huge).await.fails(413, "larger than");
+    let mut job = web("web");
+    job["Meta"] = json!({ "text": "x".repeat(257 << 10) });
+    lab.put("/v1/jobs", &json!({ "Job": job })).await.fails(413, "at most 262144");
+    let source = json!({ "Format": "hcl2", "Source": "#".repeat(257 << 10) });
+    lab.put("/v1/jobs", &json!({ "Job": web("web"), "Submission": source })).await.fails(413, "source");
+    assert_eq!(lab.stored().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn validate_tells_without_writing() {
+    let lab = Lab::new().await;
+    let before = lab.stored().await;
+    let good = lab.put("/v1/validate/job", &json!({ "Job": web("web") })).await.ok();
+    assert_eq!((&good["Error"], &good["ValidationErrors"]), (&json!(""), &json!(null)));
+    let mut bad = web("web");
+    bad["TaskGroups"][0]["Tasks"] = json!([]);
+    let bad = lab.put("/v1/validate/job", &json!({ "Job": bad })).await.ok();
+    assert_ne!(bad["Error"], "");
+    assert!(!bad["ValidationErrors"].as_array().unwrap().is_empty());
+    assert_eq!(lab.stored().await, before);
+}

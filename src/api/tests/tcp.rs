@@ -1,0 +1,138 @@
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+use super::lab::{Lab, web};
+use crate::{ApiConfig, Exposed, Limits};
+
+async fn serving(lab: &Lab, limits: Limits) -> (SocketAddr, JoinHandle<Result<(), Exposed>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut config = ApiConfig::new(address.to_string());
+    config.limits = limits;
+    let served = crate::serve(listener, lab.process.clone(), config, None, lab.shutdown.clone());
+    (address, encamp_runtime::task::spawn("api", served))
+}
+
+/// Sends bytes and reads until the server closes.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // The server may close with unread bytes of ours on the way: what it said before that counts.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+pub(super) fn client() -> reqwest::Client {
+    // Each test may be the first; the provider is one a process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_registers_and_reads_over_a_socket() {
+    let lab = Lab::new().await;
+    let (address, _) = serving(&lab, Limits::default()).await;
+    let body = serde_json::json!({ "Job": web("web") }).to_string();
+    // As curl -d sends it.
+    let sent = client()
+        .post(format!("http://{address}/v1/jobs"))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(body);
+    let answer = sent.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let read = client().get(format!("http://localhost:{}/v1/job/web", address.port())).send().await.unwrap();
+    assert!(read.headers().contains_key("x-nomad-index"));
+    assert!(read.text().await.unwrap().contains("\"ID\":\"web\""));
+}
+
+#[tokio::test]
+async fn slow_heads_and_bodies_are_cut_off() {
+    let lab = Lab::new().await;
+    let time = Duration::from_millis(200);
+    let (address, _) = serving(&lab, Limits { head_time: time, body_time: time, ..Limits::default() }).await;
+    assert_eq!(raw(address, b"GET /v1/jobs HTTP/1.1\r\nHos").await, "");
+    let late = raw(address, b"PUT /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{").await;
+    assert!(late.starts_with("HTTP/1.1 408 ") && late.contains("connection: close"), "{late}");
+}
+
+#[tokio::test]
+async fn garbage_and_excess_are_refused() {
+    let lab = Lab::new().await;
+    let (address, _) = serving(&lab, Limits { head_time: Duration::from_secs(1), ..Limits::default() }).await;
+    let garbage = raw(address, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").await;
+    assert!(garbage.starts_with("HTTP/1.1 400 "), "{garbage}");
+    let huge =
+        raw(address, b"PUT /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n{}").await;
+    assert!(huge.starts_with("HTTP/1.1 413 ") && huge.contains("connection: close"), "{huge}");
+    let mut chunked =
+        b"PUT /v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..20 {
+        chunked.extend_from_slice(b"10000\r\n");
+        chunked.extend_from_slice(&[b'x'; 0x10000]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let huge = raw(address, &chunked).await;
+    assert!(huge.is_empty() || huge.starts_with("HTTP/1.1 413 "), "{huge}");
+    let mut head = b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec();
+    head.extend_from_slice(&[b'x'; 100_000]);
+    head.extend_from_slice(b"\r\n\r\n");
+    let long = raw(address, &head).await;
+    assert!(long.is_empty() || long.starts_with("HTTP/1.1 431 "), "{long}");
+    let rebound =
+        raw(address, b"GET /v1/jobs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    assert!(rebound.starts_with("HTTP/1.1 403 "), "{rebound}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let lab = Lab::new().await;
+    let (address, _) = serving(&lab, Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    first.write_all(request).await.unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(request).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), second.read_exact(&mut byte)).await;
+    assert!(early.is_err(), "served beyond the bound");
+    drop(first);
+    let served = tokio::time::timeout(Duration::from_secs(10), second.read_exact(&mut byte)).await;
+    served.expect("a place was free").unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_under_way_end_and_then_returns() {
+    let lab = Lab::new().await;
+    let (address, server) = serving(&lab, Limits::default()).await;
+    lab.register(&web("web")).await;
+    let index = lab.get("/v1/jobs").await.index();
+    let waiting = client().get(format!("http://{address}/v1/jobs?index={index}&wait=5m&stale")).send();
+    let idle = TcpStream::connect(address).await.unwrap();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        lab.shutdown.cancel();
+    };
+    let (answer, ()) = tokio::join!(waiting, stop);
+    assert_eq!(answer.unwrap().status().as_u16(), 200);
+    let ended = tokio::time::timeout(Duration::from_secs(4), server).await;
+    ended.expect("drained in time").unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+    drop(idle);
+}
+
+#[tokio::test]
+async fn an_exposed_listener_is_not_served() {
+    let lab = Lab::new().await;
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let config = ApiConfig::new("10.0.0.1:4646");
+    let refused = crate::serve(listener, lab.process.clone(), config, None, lab.shutdown.clone()).await;
+    assert_eq!(refused.unwrap_err().missing, "TLS and a token");
+}
