@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &ApplyArgs, cx: &mut Cx<'_>) -> Result<Exit> {
 
 async fn apply(cx: &mut Cx<'_>, file: &JobFile) -> Result<&'static str> {
     let client = cx.client.within(&file.job.namespace);
-    let stored = client.raw_job(&file.job.id).await?;
+    let stored = client.stored_job(&file.job.id).await?;
     let verdict = match stored {
         Some(stored) if is_stored(file, &stored) => return Ok("unchanged"),
         Some(_) => "configured",

@@ -9,6 +9,7 @@ use crate::{
     init::InitArgs,
     logs::LogsArgs,
     node_status::NodeStatusArgs,
+    process,
     run::RunArgs,
     status::{AllocStatusArgs, EvalStatusArgs, StatusArgs},
     stop::StopArgs,
@@ -50,6 +51,13 @@ pub(crate) enum Verb {
     EvalStatus(Ask<EvalStatusArgs>),
     Init(InitArgs),
     Validate(ValidateArgs),
+    Dev(process::dev::DevArgs),
+    Server(process::server::ServerProcessArgs),
+    Api(process::api::ApiArgs),
+    Controllers(process::controllers::ControllersArgs),
+    Agent(process::agent::AgentProcessArgs),
     /// Print this binary's version
     Version,
+    #[command(hide = true, name = process::etcd::LAUNCHER)]
+    EtcdLauncher(process::etcd::LauncherArgs),
 }

@@ -91,9 +91,9 @@ impl Client {
         self.get_opt(&format!("/v1/job/{}", segment(id)), &[]).await
     }
 
-    /// A job as it came, if it exists.
-    pub(crate) async fn raw_job(&self, id: &str) -> Result<Option<Value>> {
-        self.get_opt(&format!("/v1/job/{}", segment(id)), &[]).await
+    /// A job exactly as it is stored, if it exists: nothing filled in for what is absent.
+    pub(crate) async fn stored_job(&self, id: &str) -> Result<Option<Value>> {
+        self.get_opt(&format!("/v1/job/{}", segment(id)), &[("canonical", "true")]).await
     }
 
     /// Allocations of a job, old ones too.

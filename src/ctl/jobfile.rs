@@ -59,7 +59,7 @@ pub(crate) fn load(path: &str, vars: &VarArgs, screen: &mut Screen) -> Result<Jo
     let vars = vars.values(std::env::vars())?;
     let parsed = encamp_jobspec::parse(&text, &name, &vars).map_err(|e| Error::Jobspec(e.to_string()))?;
     for note in &parsed.notes {
-        screen.note(format!("{name}: {note}"));
+        screen.note(format!("Note: {note}"));
     }
     let json = encamp_jobspec::to_api_json(&parsed.job);
     let warnings = parsed.warnings.iter().map(ToString::to_string).collect();

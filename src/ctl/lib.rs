@@ -17,6 +17,7 @@ mod kind;
 mod logs;
 mod monitor;
 mod node_status;
+mod process;
 mod run;
 mod screen;
 mod show;
@@ -114,6 +115,12 @@ fn perform(verb: Verb, screen: &mut Screen, now: i64) -> Result<Exit> {
         Verb::EvalStatus(a) => ask(&a, screen, now, status::run_eval),
         Verb::Init(args) => init::run(&args, screen),
         Verb::Validate(args) => validate::run(&args, screen),
+        Verb::Dev(args) => process::dev::run(&args, screen),
+        Verb::Server(args) => process::server::run(&args, screen),
+        Verb::Api(args) => process::api::run(&args, screen),
+        Verb::Controllers(args) => process::controllers::run(&args, screen),
+        Verb::Agent(args) => process::agent::run(&args, screen),
+        Verb::EtcdLauncher(args) => process::etcd::launch(&args),
         Verb::Version => version::run(screen),
     }
 }

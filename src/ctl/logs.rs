@@ -64,7 +64,16 @@ async fn allocation(args: &LogsArgs, cx: &mut Cx<'_>) -> Result<Allocation> {
         _ => None,
     };
     let Some(job) = job else {
-        let id = find::one(cx, Kind::Alloc, &args.of).await?.id;
+        let id = match find::one(cx, Kind::Alloc, &args.of).await {
+            Err(Error::Unknown { .. }) if cx.client.job(&args.of).await?.is_some() => {
+                let message = format!("{:?} is a job, and no allocation's id begins so", args.of);
+                return Err(Error::usage(
+                    message,
+                    format!("`ctl logs job/{}` shows its newest one.", args.of),
+                ));
+            }
+            found => found?.id,
+        };
         return cx.client.alloc(&id).await?.ok_or_else(|| unknown("allocation", &id));
     };
     let job = find::one(cx, Kind::Job, job).await?.id;

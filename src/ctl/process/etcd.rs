@@ -5,6 +5,7 @@
 
 use std::{
     ffi::OsString,
+    fs::{File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -37,7 +38,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long it may take to end by itself.
-const STOP: Duration = Duration::from_secs(2);
+const STOP: Duration = Duration::from_secs(1);
 /// Lines of its log that an error shows.
 const LAST_WORDS: usize = 5;
 
@@ -71,6 +72,8 @@ pub(crate) struct EtcdChild {
     child: Child,
     endpoint: String,
     log: PathBuf,
+    /// Held as long as the child lives: etcd itself would wait for its folder in silence.
+    _lock: File,
 }
 
 /// How the child comes to be.
@@ -107,8 +110,9 @@ impl EtcdChild {
         free(launch.port)?;
         let folder = |source| Error::File { path: launch.data_dir.display().to_string(), source };
         std::fs::create_dir_all(launch.data_dir).map_err(folder)?;
+        let lock = lock(launch.data_dir)?;
         let log = launch.data_dir.join("etcd.log");
-        let out = std::fs::File::create(&log).map_err(folder)?;
+        let out = File::create(&log).map_err(folder)?;
         let mut words = launch.through.clone();
         words.push(program.into());
         words.extend(arguments(launch.port, launch.data_dir).into_iter().map(OsString::from));
@@ -122,7 +126,8 @@ impl EtcdChild {
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| Error::File { path: words[0].to_string_lossy().into_owned(), source })?;
-        let mut started = EtcdChild { child, endpoint: format!("http://127.0.0.1:{}", launch.port), log };
+        let mut started =
+            EtcdChild { child, endpoint: format!("http://127.0.0.1:{}", launch.port), log, _lock: lock };
         started.ready().await?;
         Ok(started)
     }
@@ -163,8 +168,9 @@ impl EtcdChild {
             }
             tokio::time::sleep(LOOK).await;
         }
-        let message = format!("etcd does not answer on {} after {READY:?}{}", self.endpoint, self.last_words());
-        Err(Error::process(message, "Is another etcd using its data folder? --data-dir takes another one."))
+        let message =
+            format!("etcd does not answer on {} after {READY:?}{}", self.endpoint, self.last_words());
+        Err(Error::process(message, "Is another etcd using its data folder? --data-dir names another."))
     }
 
     fn ended(&self, status: Option<ExitStatus>) -> Error {
@@ -193,6 +199,21 @@ fn installed() -> Result<PathBuf> {
     })
 }
 
+/// Takes the folder for this process.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let fail = |source| Error::File { path: path.display().to_string(), source };
+    let file = File::create(&path).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(source)) => Err(fail(source)),
+        Err(TryLockError::WouldBlock) => Err(Error::process(
+            format!("{} is in use by another `ctl dev`", folder.display()),
+            "Stop that one, or give this one its own --data-dir.",
+        )),
+    }
+}
+
 /// Fails if somebody listens on the port.
 fn free(port: u16) -> Result<()> {
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -210,7 +231,7 @@ fn arguments(port: u16, data_dir: &Path) -> Vec<String> {
     let peer = "http://127.0.0.1:2380";
     let pairs = [
         ("name", "dev".to_owned()),
-        ("data-dir", data_dir.join("etcd").display().to_string()),
+        ("data-dir", data_dir.join("data").display().to_string()),
         ("listen-client-urls", client.clone()),
         ("advertise-client-urls", client),
         ("listen-peer-urls", "http://127.0.0.1:0".to_owned()),
@@ -244,8 +265,13 @@ mod tests {
         let port = free_port();
         for _ in 0..2 {
             let started = EtcdChild::start(direct(port, folder.path())).await.unwrap();
+            let busy = EtcdChild::start(direct(free_port(), folder.path())).await.unwrap_err().render("ctl");
+            assert!(busy.contains("in use by another `ctl dev`") && busy.contains("--data-dir"), "{busy}");
             let taken = EtcdChild::start(direct(port, folder.path())).await.unwrap_err().render("ctl");
-            assert!(taken.contains("cannot start etcd on 127.0.0.1") && taken.contains("--etcd-port"), "{taken}");
+            assert!(
+                taken.contains("cannot start etcd on 127.0.0.1") && taken.contains("--etcd-port"),
+                "{taken}"
+            );
             started.stop().await;
             free(port).unwrap();
         }
@@ -255,7 +281,7 @@ mod tests {
     async fn an_etcd_that_ends_at_once_is_reported_with_its_last_words() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("etcd"), "a file where a folder should be").unwrap();
+        std::fs::write(folder.path().join("data"), "a file where a folder should be").unwrap();
         let error = EtcdChild::start(direct(free_port(), folder.path())).await.unwrap_err().render("ctl");
         assert!(error.contains("etcd ended (exit status") && error.contains("etcd.log"), "{error}");
     }

@@ -216,6 +216,7 @@ fn apply_creates_configures_and_leaves_an_equal_job_alone() {
     assert_eq!((out.as_str(), wrote(&server)), ("job/example created\n", true));
     let (server, out) = apply(Some(stored.clone()));
     assert_eq!((out.as_str(), wrote(&server)), ("job/example unchanged\n", false));
+    assert_eq!(server.asked(), ["GET /v1/job/example?namespace=default&canonical=true"]);
     let (server, out) = apply(Some(with(stored.clone(), json!({"Priority": 70}))));
     assert_eq!((out.as_str(), wrote(&server)), ("job/example configured\n", true));
     let (server, out) = apply(Some(with(stored, json!({"Stop": true}))));
@@ -554,7 +555,9 @@ fn logs_of_an_allocation_with_several_tasks_ask_for_one() {
         .on("GET /v1/allocations", json!([two.clone()]))
         .on(&format!("GET /v1/allocation/{ALLOC}"), two)
         .text(&format!("GET /v1/client/fs/logs/{ALLOC}"), 200, "x\n")
+        .on("GET /v1/job/example", job())
         .start();
+    server.ctl(&["logs", "example"]).fails(&["\"example\" is a job", "ctl logs job/example"]);
     server.ctl(&["logs", "f67a"]).fails(&["has several tasks", "-t TASK: app, sidecar"]);
     server.ctl(&["logs", "f67a", "-t", "ap"]).fails(&["has no task \"ap\"", "app, sidecar"]);
     server.ctl(&["logs", "f67a", "-t", "app"]).shows(Exit::Ok, &["x"]);

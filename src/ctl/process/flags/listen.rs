@@ -43,7 +43,8 @@ impl ListenArgs {
     pub(crate) fn token(&self) -> Result<Option<Token>> {
         let Some(path) = &self.token_file else { return Ok(None) };
         let path = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
         let token = Token::new(&text).ok_or_else(|| {
             Error::usage(format!("--token-file {path}: the file is empty"), "It holds one line, the secret.")
         })?;

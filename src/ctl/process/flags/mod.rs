@@ -11,8 +11,11 @@ pub(super) use self::{listen::ListenArgs, node::NodeArgs, store::StoreArgs};
 
 /// Flags of every process.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct LogArgs {
+pub(crate) struct CommonArgs {
     /// error, warn, info, debug, trace, or a filter such as info,encamp_runtime=debug
     #[arg(long, env = "CTL_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
+    /// Name of the region that this installation is
+    #[arg(long, env = "CTL_REGION", value_name = "NAME", default_value = "global")]
+    pub(crate) region: String,
 }

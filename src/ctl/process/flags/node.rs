@@ -69,7 +69,11 @@ impl NodeArgs {
             port_range: port_range(&self.port_range)?,
             lease_ttl: lease_ttl(&self.lease_ttl)?,
             accept_cluster: accept.map_err(|_| {
-                wrong("--accept-cluster", self.accept_cluster.as_deref().unwrap_or_default(), "a cluster's uid")
+                wrong(
+                    "--accept-cluster",
+                    self.accept_cluster.as_deref().unwrap_or_default(),
+                    "a cluster's uid",
+                )
             })?,
             network_interface: self.network_interface.clone(),
             http_addr: http_addr.to_owned(),
@@ -126,7 +130,8 @@ fn range(text: &str) -> Option<(u16, u16)> {
 fn ports(text: &str) -> Result<Vec<u16>> {
     let mut ports = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
-        let (first, last) = range(part).ok_or_else(|| wrong("--reserved-ports", part, "ports such as 22,8000-8010"))?;
+        let (first, last) =
+            range(part).ok_or_else(|| wrong("--reserved-ports", part, "ports such as 22,8000-8010"))?;
         ports.extend(first..=last);
     }
     Ok(ports)
