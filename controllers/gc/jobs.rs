@@ -8,6 +8,8 @@
 //! record, so these records are compared as well; a job with more failed ones than a unit can compare stays until
 //! somebody stops it. An evaluation that is made meanwhile, and not answered yet, finds no job and is canceled.
 
+use std::collections::BTreeSet;
+
 use encamp_model::{
     Job, JobId, Key, Timestamp, Unit,
     job::JobType,
@@ -96,7 +98,9 @@ fn all_done(job: &Job, registration: &Registration) -> bool {
                 && registration.digest(a.record.version, &group.name).map(|d| d.visible)
                     == current.map(|d| d.visible)
         });
-        current.is_some() && done.count() >= group.count()
+        let names: BTreeSet<u32> = done.map(|a| a.record.index).collect();
+        current.is_some()
+            && names.iter().filter(|index| (**index as usize) < group.count()).count() == group.count()
     })
 }
 

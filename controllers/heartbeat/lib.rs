@@ -4,7 +4,7 @@
 //! - A gate is true at the revision it is written at: *ready* compares that the lease is there, *disconnected* and
 //!   *down* that it is gone, and all compare the gate and the intents that they were made from.
 //! - *Down*, which has work replaced, is never said of a node within TTL + grace of this loop's own start, reconnect or
-//!   the end of NOSPACE ([`Cx::since`]), nor faster than the [brake](brake) lets it.
+//!   the end of NOSPACE ([`Cx::since`]), nor faster than the brake (`brake.rs`) lets it.
 //! - Nothing is written while nothing changes.
 //!
 //! This loop is the only writer of gates. One that cannot be read is rewritten from lease and intents, comparing its
@@ -83,9 +83,13 @@ impl Controller for Heartbeat {
     type Key = NodeId;
     const NAME: &'static str = "heartbeat";
 
-    fn dirty(&self, change: &Change, _world: &World, queue: &mut Queue<NodeId>) {
-        if let Change::Node { id, .. } = change {
-            queue.add(*id);
+    fn dirty(&self, change: &Change, world: &World, queue: &mut Queue<NodeId>) {
+        match change {
+            Change::Node { id, .. } => queue.add(*id),
+            Change::Alloc { node, .. } if world.node(*node).is_some_and(|n| n.gate().is_none()) => {
+                queue.add(*node);
+            }
+            _ => {}
         }
     }
 
@@ -128,7 +132,10 @@ fn guards(id: NodeId, world: &World, seen: &Seen<'_>) -> Unit {
     }
     if seen.gate.is_none() {
         // gc takes info and gate away together: a gate must not come back without its node.
-        unit.exists(Key::NodeInfo(id));
+        match seen.registered {
+            true => unit.exists(Key::NodeInfo(id)),
+            false => unit.unchanged(Key::NodeInfo(id), 0),
+        };
     }
     unit
 }

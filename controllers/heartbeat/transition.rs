@@ -26,6 +26,8 @@ pub struct Seen<'a> {
     pub gate: Option<&'a NodeState>,
     /// The node's info is there, readable or not.
     pub registered: bool,
+    /// Something is meant to run on it.
+    pub works: bool,
     /// Its lease is there, readable or not.
     pub lease: bool,
     /// What people want of it.
@@ -44,6 +46,7 @@ impl<'a> Seen<'a> {
         Seen {
             gate: node.state.as_ref().map(|s| &s.value),
             registered: there(Key::NodeInfo(id)),
+            works: node.allocs.values().any(|alloc| alloc.is_live()),
             lease: there(Key::NodeLease(id)),
             intents,
         }
@@ -65,9 +68,10 @@ pub enum Decision {
 /// `grace` having passed since its lease was seen to be gone.
 ///
 /// A node that has no info gets no gate, and one that lost its info while its lease lives keeps what it has: its agent
-/// writes both together, so that somebody took the info away by hand.
+/// writes both together, so that somebody took the info away by hand. If gate, info and lease were all taken away,
+/// while work is still meant to run there, it gets a gate all the same: only *down* has that work replaced.
 pub fn transition(seen: &Seen<'_>, now: Timestamp, grace: Duration, down_from: Timestamp) -> Decision {
-    if !seen.registered && (seen.gate.is_none() || seen.lease) {
+    if !seen.registered && (seen.lease || (seen.gate.is_none() && !seen.works)) {
         return Decision::Stay;
     }
     let (eligible, generation) = match (seen.intents, seen.gate) {

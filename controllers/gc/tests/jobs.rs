@@ -119,6 +119,9 @@ fn a_batch_job_with_anything_left_to_do_stays() {
     let mut store = cluster();
     store.register(&batch(1));
     stays(&store, &key());
+    let mut store = ended(ClientStatus::Complete, ClientStatus::Complete);
+    store.place(node(1), alloc_id(2), &instance(1));
+    stays(&store, &key());
 }
 
 #[test]

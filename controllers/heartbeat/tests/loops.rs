@@ -162,6 +162,25 @@ fn an_unreadable_lease_is_a_lease_and_an_unreadable_info_a_node() {
 }
 
 #[test]
+fn work_on_a_node_that_was_taken_away_by_hand_is_given_up_as_lost() {
+    let mut sim = Sim::new(1);
+    let record = objects::alloc(encamp_model::JobUid::from_bits(1), 0, 0);
+    let key = Key::Alloc(node(1), encamp_model::AllocId::from_bits(1));
+    sim.store.put(key.clone(), &record);
+    for taken in [Key::NodeInfo(node(1)), Key::NodeState(node(1)), Key::NodeLease(node(1))] {
+        sim.store.delete(taken);
+    }
+    assert!(guards(&mut sim).contains(&Guard::Unchanged(Key::NodeInfo(node(1)), 0)));
+    sim.settle();
+    sim.run(6);
+    assert_eq!(sim.gate(1), Some(Gate::Down));
+    sim.store.delete(key);
+    sim.store.delete(Key::NodeState(node(1)));
+    sim.settle();
+    assert_eq!(sim.gate(1), None, "nothing is there any more");
+}
+
+#[test]
 fn nothing_is_written_while_nothing_changes() {
     let mut sim = Sim::new(3);
     sim.lose(2);

@@ -19,7 +19,7 @@ fn state(gate: Gate, since: i64) -> NodeState {
 }
 
 fn check(gate: Option<NodeState>, lease: bool, down_from: i64, wanted: Decision) {
-    let seen = Seen { gate: gate.as_ref(), registered: true, lease, intents: Intents::Absent };
+    let seen = Seen { gate: gate.as_ref(), registered: true, works: false, lease, intents: Intents::Absent };
     let seen_text = format!("{gate:?}, lease {lease}, down from {down_from}");
     assert_eq!(transition(&seen, at(NOW), GRACE, at(down_from)), wanted, "{seen_text}");
 }
@@ -55,7 +55,8 @@ fn an_instant_of_a_clock_that_is_ahead_is_brought_back() {
 
 #[test]
 fn a_node_without_info_gets_no_gate() {
-    let unregistered = |gate, lease| Seen { gate, registered: false, lease, intents: Intents::Absent };
+    let unregistered =
+        |gate, lease| Seen { gate, registered: false, works: false, lease, intents: Intents::Absent };
     let decide = |seen: Seen<'_>| transition(&seen, at(NOW), GRACE, at(0));
     assert_eq!(decide(unregistered(None, true)), Decision::Stay);
     assert_eq!(decide(unregistered(None, false)), Decision::Stay);
@@ -69,7 +70,7 @@ fn eligibility_comes_with_the_generation_it_was_made_from_and_leaves_since_alone
     let said = |generation, eligible| NodeIntents { generation, eligible };
     let made = |eligible, generation| NodeState { gate: Ready, eligible, since: at(1), generation };
     let decide = |before: &NodeState, intents: Intents<'_>| {
-        let seen = Seen { gate: Some(before), registered: true, lease: true, intents };
+        let seen = Seen { gate: Some(before), registered: true, works: false, lease: true, intents };
         transition(&seen, at(NOW), GRACE, at(0))
     };
     let closed = made(false, 3);
@@ -79,7 +80,7 @@ fn eligibility_comes_with_the_generation_it_was_made_from_and_leaves_since_alone
     assert_eq!(decide(&closed, Intents::Said(&said(5, true))), Decision::Write(made(true, 5)));
     assert_eq!(decide(&closed, Intents::Absent), Decision::Write(made(true, 0)));
     assert_eq!(decide(&closed, Intents::Opaque), Decision::Stay, "what was read last holds");
-    let fresh = Seen { gate: None, registered: true, lease: true, intents: Intents::Opaque };
+    let fresh = Seen { gate: None, registered: true, works: false, lease: true, intents: Intents::Opaque };
     let wanted = NodeState { gate: Ready, eligible: false, since: at(NOW), generation: 0 };
     assert_eq!(transition(&fresh, at(NOW), GRACE, Timestamp::default()), Decision::Write(wanted));
 }
