@@ -207,7 +207,7 @@ impl Cluster {
         })
         .await;
         let world = self.api.fresh().await.unwrap();
-        let findings: Vec<String> = Vec::new();
+        let findings = encamp_sched::audit::audit(&world);
         assert!(findings.is_empty(), "the audit finds {findings:#?}\n{}", self.describe());
         world
     }
