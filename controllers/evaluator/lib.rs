@@ -158,9 +158,11 @@ fn alloc_changed(old: Option<&AllocEntry>, new: Option<&AllocEntry>, world: &Wor
     }
 }
 
-/// The jobs on a node are concerned when it goes down or comes back; room, by whatever else changed.
+/// The jobs on a node are concerned when it goes down, comes back, or says something else of itself; room, by
+/// whatever changed.
 fn node_changed(old: Option<&NodeEntry>, new: Option<&NodeEntry>, world: &World, queue: &mut Queue<Work>) {
-    if old.is_some_and(NodeEntry::is_down) != new.is_some_and(NodeEntry::is_down) {
+    let info = |node: &NodeEntry| node.info.as_ref().map_or(0, |info| info.modified);
+    if old.is_some_and(NodeEntry::is_down) != new.is_some_and(NodeEntry::is_down) || old.map(info) != new.map(info) {
         let allocs = old.into_iter().chain(new).flat_map(|node| node.allocs.values());
         for uid in allocs.map(|alloc| alloc.record.uid).collect::<BTreeSet<JobUid>>() {
             queue_registration(uid, world, queue);

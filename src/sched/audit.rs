@@ -200,13 +200,17 @@ fn counts(world: &World, found: &mut Vec<Finding>) {
                 ClientStatus::Pending | ClientStatus::Running => !down(a.node),
                 ClientStatus::Complete | ClientStatus::Failed => true,
             });
-            stands.count()
-                + registration.map_or(0, |r| r.occupied.values().filter(|o| o.group == *group).count())
+            stands.map(|a| a.record.index).collect::<BTreeSet<u32>>()
         };
         for group in job.task_groups.iter() {
             let noted = entry.state_of(uid).and_then(|s| s.wants.get(&group.name)).is_some();
             let declared = if job.stop { 0 } else { group.count() };
-            let stands = standing(&group.name);
+            let mut names = standing(&group.name);
+            let opaque = registration.into_iter().flat_map(|r| r.occupied.values());
+            names.extend(
+                opaque.filter(|o| o.group == group.name && (o.index as usize) < declared).map(|o| o.index),
+            );
+            let stands = names.len();
             if stands > declared || (stands < declared && !noted) {
                 found.push(finding(Law::Count, format!("{id}: {stands} of {declared} {} stand", group.name)));
             }

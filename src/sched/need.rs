@@ -4,16 +4,16 @@
 //! O(groups), from counters. An unmet want that is in `job-states` needs nothing until its instant, its floor or
 //! (see [`crate::wake`]) helpful room comes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_model::{
     Job, JobId, JobUid, Timestamp,
     job::{JobType, TaskGroup},
-    records::{Desired, JobState, Trigger, Want},
+    records::{ClientStatus, Desired, JobState, Trigger, Want},
 };
 use encamp_world::{GroupCounts, JobEntry, Registration, World};
 
-use crate::{group::digest_of, plan::is_plannable};
+use crate::{Checks, group::digest_of, plan::is_plannable};
 
 /// Whether a job needs a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub fn need(world: &World, id: &JobId, now: Timestamp) -> Need {
     }
     let mut answer = Need::Nothing;
     for group in &job.task_groups {
-        match of_group(job, group, registration, state, now) {
+        match of_group(world, job, group, registration, state, now) {
             Short::Nothing => {}
             Short::Now(trigger, due) => return call(uid, trigger, due),
             Short::At(at) => {
@@ -106,17 +106,16 @@ enum Short {
 struct Tally {
     /// Missing, lost or refused.
     gaps: u32,
-    /// Of an outdated version, not running.
+    /// To be replaced, not running.
     idle: u32,
-    /// Of an outdated version, running.
+    /// To be replaced, running.
     running: u32,
     /// Of a version that only the agent can tell from the current one.
     rewritten: u32,
-    /// Of a version with other constraints: the planner has compared them with their nodes, and some may have to go.
-    movable: u32,
 }
 
 fn of_group(
+    world: &World,
     job: &Job,
     group: &TaskGroup,
     registration: &Registration,
@@ -128,7 +127,7 @@ fn of_group(
     if counts.wanted() as usize > group.count() {
         return Short::Now(Trigger::Scheduled, None);
     }
-    let tally = tally(job, group, registration, counts);
+    let tally = tally(world, job, group, registration, counts);
     let noted = state.and_then(|s| s.wants.get(&group.name)).map_or(&[][..], |w| &w[..]);
     let mut total = 0;
     let mut room = 0;
@@ -160,9 +159,8 @@ fn of_group(
         }
         total += count;
     }
-    let least = tally.gaps + tally.idle + tally.running;
-    let most = least + tally.movable;
-    if tally.rewritten > 0 || room < tally.gaps + tally.idle || total < least || total > most {
+    let unmet = tally.gaps + tally.idle + tally.running;
+    if tally.rewritten > 0 || room < tally.gaps + tally.idle || total != unmet {
         return Short::Now(trigger(counts, &tally, room), None);
     }
     at.map_or(Short::Nothing, Short::At)
@@ -179,28 +177,60 @@ fn trigger(counts: &GroupCounts, tally: &Tally, room: u32) -> Trigger {
     }
 }
 
-fn tally(job: &Job, group: &TaskGroup, registration: &Registration, counts: &GroupCounts) -> Tally {
+fn tally(
+    world: &World,
+    job: &Job,
+    group: &TaskGroup,
+    registration: &Registration,
+    counts: &GroupCounts,
+) -> Tally {
     let count = u32::try_from(group.count()).unwrap_or(u32::MAX);
     let present = counts.live() + counts.complete + counts.failed + occupied(group, registration, count);
     let mut tally = Tally { gaps: count.saturating_sub(present), ..Tally::default() };
+    // Versions with other constraints, and whether the agent would read something else, too.
+    let mut moved: BTreeMap<u64, bool> = BTreeMap::new();
     let others = counts.by_version.iter().filter(|(version, _)| **version != job.version);
     for (version, counts) in others {
         let Some(before) = registration.digest(*version, &group.name) else { continue };
         let current = digest_of(registration, job, group);
-        let live = counts.pending + counts.running;
+        let policy = before.policy != current.policy;
         if before.visible != current.visible {
             tally.idle += counts.pending + counts.ended;
             tally.running += counts.running;
-            continue;
-        }
-        if before.policy != current.policy {
-            tally.rewritten += live;
-        }
-        if before.place != current.place {
-            tally.movable += live;
+        } else if before.place != current.place {
+            moved.insert(*version, policy);
+        } else if policy {
+            tally.rewritten += counts.pending + counts.running;
         }
     }
+    if !moved.is_empty() {
+        compare_places(world, job, group, registration, &moved, &mut tally);
+    }
     tally
+}
+
+/// Only while some instances are of a version with other constraints: which of them must go. O(instances).
+fn compare_places(
+    world: &World,
+    job: &Job,
+    group: &TaskGroup,
+    registration: &Registration,
+    moved: &BTreeMap<u64, bool>,
+    tally: &mut Tally,
+) {
+    let checks = Checks::of(job, group);
+    let wanted = registration.allocs.values().filter(|a| a.record.group == group.name && a.is_live());
+    for alloc in wanted {
+        let Some(policy) = moved.get(&alloc.record.version) else { continue };
+        let Some(node) = world.node(alloc.node).filter(|node| !node.is_down()) else { continue };
+        if node.info.as_deref().is_none_or(|info| checks.hold_on(info)) {
+            tally.rewritten += u32::from(*policy);
+        } else if alloc.said() == ClientStatus::Running {
+            tally.running += 1;
+        } else {
+            tally.idle += 1;
+        }
+    }
 }
 
 /// Indexes that only records hold which cannot be read.

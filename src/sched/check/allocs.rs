@@ -309,7 +309,8 @@ fn names(run: &Run<'_>, job: Option<&Job>, found: &mut Vec<Violation>) {
                 format!("{id} and {other} are both {}[{}]", record.group, record.index),
             ));
         }
-        if new && opaque.contains(&name) {
+        // One that follows a readable record keeps a name that was shared before.
+        if new && record.previous.is_none() && opaque.contains(&name) {
             found.push(violation(Rule::Name, format!("{id} takes the name of a record that cannot be read")));
         }
         let beyond =

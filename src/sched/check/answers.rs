@@ -1,6 +1,6 @@
 //! Rules about evaluations and the job's state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_model::{
     Name,
@@ -45,7 +45,7 @@ fn unmet(run: &Run<'_>, state: Option<&JobState>, found: &mut Vec<Violation>) {
     let current = entry.and_then(|e| e.job.as_deref());
     let uid = current.and_then(|j| j.uid);
     let wanted = run.records_after().filter(|(.., record)| record.desired == Desired::Run);
-    let mut good: BTreeMap<&Name, u64> = BTreeMap::new();
+    let mut good: BTreeMap<&Name, BTreeSet<u32>> = BTreeMap::new();
     for (node, id, record) in wanted {
         let in_name = entry.is_some_and(|e| e.uids.contains(&record.uid)) || Some(record.uid) == uid;
         if !in_name {
@@ -54,14 +54,16 @@ fn unmet(run: &Run<'_>, state: Option<&JobState>, found: &mut Vec<Violation>) {
         if Some(record.uid) != uid || current.is_some_and(|j| j.stop) {
             found.push(violation(Rule::Unmet, format!("{id} of {} still runs", record.uid)));
         } else if run.stands(node, id, record) {
-            *good.entry(&record.group).or_default() += 1;
+            good.entry(&record.group).or_default().insert(record.index);
         }
     }
     let Some(job) = current.filter(|j| !j.stop) else { return };
     let registration = uid.and_then(|uid| run.world.registration(uid));
     for group in &job.task_groups {
-        let opaque =
-            registration.map_or(0, |r| r.occupied.values().filter(|o| o.group == group.name).count());
+        let opaque = registration.into_iter().flat_map(|r| r.occupied.values());
+        let opaque = opaque.filter(|o| o.group == group.name).map(|o| o.index);
+        let mut good = good.remove(&group.name).unwrap_or_default();
+        good.extend(opaque.filter(|index| (*index as usize) < group.count()));
         let noted = state.and_then(|s| s.wants.get(&group.name)).map_or(&[][..], |w| &w[..]);
         let noted: u64 = noted
             .iter()
@@ -71,7 +73,7 @@ fn unmet(run: &Run<'_>, state: Option<&JobState>, found: &mut Vec<Violation>) {
                 }
             })
             .sum();
-        let good = good.get(&group.name).copied().unwrap_or(0) + opaque as u64;
+        let good = good.len() as u64;
         if good + noted < group.count() as u64 {
             let detail = format!("{}: {good} of {} stand, {noted} are noted", group.name, group.count());
             found.push(violation(Rule::Unmet, detail));

@@ -130,7 +130,10 @@ impl Player {
         let mut lines = Vec::new();
         for write in &unit.writes {
             lines.push(match write {
-                Write::Put(Key::Alloc(node, id), json) => self.tell_alloc(*node, *id, &read(json)),
+                Write::Put(Key::Alloc(node, id), json) => {
+                    let new = unit.placed.iter().any(|p| p.alloc == *id);
+                    self.tell_alloc(*node, *id, &read(json), new)
+                }
                 Write::Put(Key::Eval(_), json) => tell_eval(&read(json)),
                 Write::Put(Key::JobState(id), json) => tell_state(id, &read(json)),
                 Write::Delete(Key::JobState(id)) => format!("  {} has all it wants", id.name),
@@ -147,8 +150,7 @@ impl Player {
         format!("a{}", self.names.entry(id).or_insert(next))
     }
 
-    fn tell_alloc(&mut self, node: NodeId, id: AllocId, record: &AllocRecord) -> String {
-        let new = !self.names.contains_key(&id);
+    fn tell_alloc(&mut self, node: NodeId, id: AllocId, record: &AllocRecord, new: bool) -> String {
         let what = format!("{} {}[{}]", self.name(id), record.group, record.index);
         let on = name_of(self.cluster.world(), node);
         if let Some(reason) = record.reason {

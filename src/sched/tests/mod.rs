@@ -1,3 +1,4 @@
 //! Tests of the scheduler: scripts, tables, random clusters, and mutations for the judges.
 
+mod random;
 mod scenarios;
