@@ -59,6 +59,8 @@ pub struct Reporter {
     fence: bool,
     in_flight: Option<Sent>,
     told: BTreeMap<AllocId, Arc<AllocStatus>>,
+    /// Allocations of which there may be something to say.
+    pending: BTreeSet<AllocId>,
     told_info: Option<Arc<NodeInfo>>,
     /// Allocations whose record etcd does not have: their statuses are gc's business.
     gone: BTreeSet<AllocId>,
@@ -73,6 +75,7 @@ impl Reporter {
             fence: false,
             in_flight: None,
             told: BTreeMap::new(),
+            pending: BTreeSet::new(),
             told_info: None,
             gone: BTreeSet::new(),
         }
@@ -110,16 +113,23 @@ impl Reporter {
         self.in_flight.is_some()
     }
 
-    /// Forgets what is told of allocations that are no longer here.
-    pub fn keep(&mut self, known: impl Fn(AllocId) -> bool) {
-        self.told.retain(|id, _| known(*id));
-        self.gone.retain(|id| known(*id));
+    /// Something may be new about these.
+    pub fn news(&mut self, ids: impl IntoIterator<Item = AllocId>) {
+        self.pending.extend(ids);
     }
 
-    /// The next transaction, if one is due and none is in flight.
+    /// The allocation is no longer here.
+    pub fn forget(&mut self, id: AllocId) {
+        self.told.remove(&id);
+        self.pending.remove(&id);
+        self.gone.remove(&id);
+    }
+
+    /// The next transaction, if one is due and none is in flight. `status` says what is to be said of an allocation;
+    /// `None`: nothing for now.
     pub fn next<'a>(
         &mut self,
-        statuses: impl Iterator<Item = (AllocId, &'a Arc<AllocStatus>)>,
+        status: impl Fn(AllocId) -> Option<&'a Arc<AllocStatus>>,
         info: &Arc<NodeInfo>,
     ) -> Option<Txn> {
         let (epoch, lease) = self.epoch?;
@@ -133,12 +143,8 @@ impl Reporter {
             self.in_flight = Some(Sent { statuses: Vec::new(), info: None });
             return Some(txn.then(Op::put_on_lease(lease_key, json(&self.me.record), lease)));
         }
-        let news = statuses.filter(|(id, status)| {
-            !self.gone.contains(id)
-                && self.told.get(id).is_none_or(|told| !(Arc::ptr_eq(told, status) || same(told, status)))
-        });
         let sent = Sent {
-            statuses: news.take(STATUSES_MAX).map(|(id, status)| (id, Arc::clone(status))).collect(),
+            statuses: self.batch(status),
             info: (self.told_info.as_ref() != Some(info)).then(|| Arc::clone(info)),
         };
         if sent.statuses.is_empty() && sent.info.is_none() {
@@ -147,6 +153,29 @@ impl Reporter {
         let txn = self.speak(txn, &sent);
         self.in_flight = Some(sent);
         Some(txn)
+    }
+
+    /// What is new, at most as much as fits; what turns out not to be is pending no more.
+    fn batch<'a>(
+        &mut self,
+        status: impl Fn(AllocId) -> Option<&'a Arc<AllocStatus>>,
+    ) -> Vec<(AllocId, Arc<AllocStatus>)> {
+        let mut batch = Vec::new();
+        let mut said = Vec::new();
+        for id in &self.pending {
+            let Some(status) = status(*id).filter(|_| !self.gone.contains(id)) else { continue };
+            if self.told.get(id).is_some_and(|told| Arc::ptr_eq(told, status) || same(told, status)) {
+                said.push(*id);
+            } else if batch.len() < STATUSES_MAX {
+                batch.push((*id, Arc::clone(status)));
+            } else {
+                break;
+            }
+        }
+        for id in said {
+            self.pending.remove(&id);
+        }
+        batch
     }
 
     fn speak(&self, mut txn: Txn, sent: &Sent) -> Txn {

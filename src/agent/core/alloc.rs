@@ -102,6 +102,15 @@ impl TaskRun {
         }
     }
 
+    /// Nothing is to be done about it, as far as its phase goes.
+    fn settled(&self) -> bool {
+        match self.phase {
+            Phase::Starting | Phase::Running | Phase::Dead => true,
+            Phase::Stopping => self.failed_stop.is_none(),
+            Phase::Idle | Phase::Waiting { .. } => false,
+        }
+    }
+
     /// Adds an event, dropping the oldest over the bound.
     pub(crate) fn event(
         &mut self,
@@ -222,6 +231,28 @@ impl Alloc {
 
     pub(crate) fn ended(&self) -> bool {
         self.saved.verdict.is_some()
+    }
+
+    /// No pass would change anything, until something comes in for it.
+    pub(crate) fn settled(&self) -> bool {
+        let Some(record) = self.record() else { return !matches!(self.wanted, Wanted::Absent { .. }) };
+        let text_known = self.job.is_some() && self.saved.version == Some(record.version);
+        match self.wanted {
+            Wanted::Absent { .. } => false,
+            _ if self.ended() => true,
+            Wanted::Record if !text_known => false,
+            _ => !self.saved.tasks.is_empty() && self.saved.tasks.values().all(TaskRun::settled),
+        }
+    }
+
+    /// Some task of it waits to be started, and nothing about it says that it must not.
+    pub(crate) fn may_begin(&self) -> bool {
+        let waits = |t: &TaskRun| matches!(t.phase, Phase::Idle | Phase::Waiting { .. });
+        !self.ended()
+            && self.saved.ending.is_none()
+            && self.told_to_stop().is_none()
+            && self.job.is_some()
+            && self.saved.tasks.values().any(waits)
     }
 
     /// Its record, or its confirmed absence, says that it is to stop.

@@ -61,7 +61,10 @@ impl Core {
             Input::Ended(run, ended) => self.run_ended(&run, &ended, now),
             Input::StopFailed(run, reason) => self.stop_failed(&run, &reason, now),
             Input::Node(info) => self.info = Some(info),
-            Input::Leave => self.leaving = true,
+            Input::Leave => {
+                self.leaving = true;
+                self.unsettled.extend(self.allocs.keys());
+            }
         }
     }
 
@@ -93,6 +96,7 @@ impl Core {
     }
 
     fn put(&mut self, id: AllocId, entry: Entry) {
+        self.unsettled.insert(id);
         let Entry::Record(record) = entry else {
             match self.allocs.get_mut(&id) {
                 Some(alloc) => alloc.wanted = Wanted::Opaque,
@@ -137,6 +141,7 @@ impl Core {
         if matches!(alloc.wanted, Wanted::Absent { confirmed: true, .. }) {
             return;
         }
+        self.unsettled.insert(id);
         self.absences += 1;
         alloc.wanted = Wanted::Absent { seen: self.absences, confirmed };
     }

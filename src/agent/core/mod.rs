@@ -229,6 +229,11 @@ pub struct Core {
     leaving: bool,
     /// Stops that the last list asked for: until they are done or have failed nothing new starts.
     stops_first: BTreeSet<AllocId>,
+    /// Allocations that a pass must look at: something came in for them, or they wait for something. The others are
+    /// as they should be, and cost nothing.
+    unsettled: BTreeSet<AllocId>,
+    /// Allocations of which there is something new to say.
+    news: BTreeSet<AllocId>,
 }
 
 impl Core {
@@ -255,6 +260,8 @@ impl Core {
             foreign: false,
             leaving: false,
             stops_first: BTreeSet::new(),
+            unsettled: saved.keys().copied().collect(),
+            news: BTreeSet::new(),
         };
         for (id, mut state) in saved {
             if state.boot_id != boot_id {
@@ -286,6 +293,7 @@ impl Core {
             ..TaskRun::default()
         };
         alloc.saved.tasks.insert(run.task, task);
+        self.unsettled.insert(run.alloc);
     }
 
     /// The range was listed since boot, since the last reconnect and since any gap of the lease.
@@ -343,12 +351,15 @@ impl Core {
         })
     }
 
-    /// What is to be reported: every allocation whose record is there and readable.
-    pub fn statuses(&self) -> impl Iterator<Item = (AllocId, &Arc<AllocStatus>)> {
-        self.allocs.iter().filter_map(|(id, alloc)| match (&alloc.wanted, &alloc.status) {
-            (Wanted::Record, Some(status)) => Some((*id, status)),
-            _ => None,
-        })
+    /// What is to be reported of an allocation; nothing while its record is not there or cannot be read.
+    pub fn status(&self, alloc: AllocId) -> Option<&Arc<AllocStatus>> {
+        let alloc = self.allocs.get(&alloc)?;
+        alloc.status.as_ref().filter(|_| alloc.wanted == Wanted::Record)
+    }
+
+    /// Allocations whose status changed since this was asked last.
+    pub fn take_news(&mut self) -> BTreeSet<AllocId> {
+        std::mem::take(&mut self.news)
     }
 
     /// `cluster` is gone or another's: for `/healthz`.

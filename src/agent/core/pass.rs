@@ -39,22 +39,25 @@ impl Core {
             self.list_asked = self.list_needed;
             plan.rest.push(Step::List { epoch: self.list_needed });
         }
-        let ids: Vec<AllocId> = self.allocs.keys().copied().collect();
+        let ids: Vec<AllocId> = std::mem::take(&mut self.unsettled).into_iter().collect();
         for id in &ids {
             self.learn(*id, now, &mut plan);
             self.end(*id, now, &mut plan);
         }
-        self.begin(now, &mut plan);
-        self.ask_for_cluster(&mut plan);
+        self.begin(&ids, now, &mut plan);
+        self.ask_for_cluster(&ids, &mut plan);
         self.remove(&ids, &mut plan);
         let mut steps = Vec::new();
-        for (id, alloc) in &mut self.allocs {
-            let stale = alloc.dirty || alloc.status.is_none();
-            if stale {
-                alloc.refresh_status(now.wall);
+        for id in ids {
+            let Some(alloc) = self.allocs.get_mut(&id) else { continue };
+            if (alloc.dirty || alloc.status.is_none()) && alloc.refresh_status(now.wall) {
+                self.news.insert(id);
             }
             if std::mem::take(&mut alloc.dirty) && alloc.saved.record.is_some() {
-                steps.push(Step::Save(*id));
+                steps.push(Step::Save(id));
+            }
+            if !alloc.settled() {
+                self.unsettled.insert(id);
             }
         }
         steps.append(&mut plan.stops);
@@ -65,7 +68,9 @@ impl Core {
 
     /// The next instant (nanoseconds since boot) at which a pass may decide something new without an input.
     pub fn next_wake(&self, now: &Moment) -> Option<u64> {
-        let tasks = self.allocs.values().flat_map(|a| a.saved.tasks.values());
+        // Whatever waits is unsettled.
+        let waiting = self.unsettled.iter().filter_map(|id| self.allocs.get(id));
+        let tasks = waiting.flat_map(|a| a.saved.tasks.values());
         let waits = tasks.filter_map(|task| match (&task.phase, &task.failed_stop) {
             (Phase::Waiting { until_ns }, _) => Some(*until_ns),
             (_, Some(failed)) => Some(failed.retry_ns),
@@ -145,20 +150,22 @@ impl Core {
     }
 
     /// Starts what may start: restarts at once, new work with permission.
-    fn begin(&mut self, now: &Moment, plan: &mut Plan) {
+    fn begin(&mut self, ids: &[AllocId], now: &Moment, plan: &mut Plan) {
         if self.leaving {
             return;
         }
         let allocs = &self.allocs;
         self.stops_first.retain(|id| allocs.get(id).is_some_and(Alloc::occupies));
-        let mut order: Vec<_> = self
-            .allocs
+        let mut order: Vec<_> = ids
             .iter()
-            .filter(|(_, a)| {
-                !a.ended() && a.saved.ending.is_none() && a.told_to_stop().is_none() && a.job.is_some()
+            .filter_map(|id| {
+                let alloc = self.allocs.get(id).filter(|a| a.may_begin())?;
+                Some((alloc.record()?.created, *id))
             })
-            .filter_map(|(id, a)| Some((a.record()?.created, *id)))
             .collect();
+        if order.is_empty() {
+            return;
+        }
         order.sort_unstable();
         let mut room = Room::of(&self.allocs);
         for (_, id) in order {
@@ -266,8 +273,9 @@ impl Core {
         plan.starts.push(Step::Start { run, deadline_ns });
     }
 
-    fn ask_for_cluster(&mut self, plan: &mut Plan) {
-        let newest = self.allocs.values().filter_map(|a| match a.wanted {
+    fn ask_for_cluster(&mut self, ids: &[AllocId], plan: &mut Plan) {
+        let unsure = ids.iter().filter_map(|id| self.allocs.get(id));
+        let newest = unsure.filter_map(|a| match a.wanted {
             Wanted::Absent { seen, confirmed: false } => Some(seen),
             _ => None,
         });

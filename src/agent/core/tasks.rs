@@ -19,6 +19,7 @@ const STOP_PAUSE_NS: u64 = 1_000_000_000;
 impl Core {
     fn run_of(&mut self, run: &RunId) -> Option<&mut Alloc> {
         let alloc = self.allocs.get_mut(&run.alloc)?;
+        self.unsettled.insert(run.alloc);
         let task = alloc.saved.tasks.get(&run.task)?;
         let under_way = matches!(task.phase, Phase::Starting | Phase::Running | Phase::Stopping);
         (under_way && task.run == run.run).then_some(alloc)

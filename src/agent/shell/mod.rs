@@ -326,6 +326,7 @@ impl Shell {
         let heartbeat = self.beside(heartbeat);
         self.lease = Some((registered.lease, heartbeat));
         self.reporter.registered(registered.epoch, registered.lease, registered.info, registered.told);
+        self.reporter.news(self.shared.core().ids());
         self.report_paused = false;
         self.apply(Input::Registered { good_until_ns: registered.good_until_ns });
         Ok(())
@@ -434,6 +435,7 @@ impl Shell {
         let (steps, wake) = {
             let mut core = self.shared.core();
             let steps = core.pass(&now);
+            self.reporter.news(core.take_news());
             (steps, core.next_wake(&now))
         };
         let changed = !steps.is_empty();
@@ -488,6 +490,7 @@ impl Shell {
             Step::Remove(id) => {
                 self.opaque.remove(&id);
                 self.unsaved.remove(&id);
+                self.reporter.forget(id);
                 let remove = self.beside.clone().remove(id, self.shared.root.clone());
                 self.beside(remove);
             }
@@ -536,9 +539,8 @@ impl Shell {
         if core.is_foreign() {
             return;
         }
-        self.reporter.keep(|id| core.state(id).is_some());
-        let saved = core.statuses().filter(|(id, _)| !self.unsaved.contains(id));
-        let txn = self.reporter.next(saved, &self.info);
+        let txn =
+            self.reporter.next(|id| core.status(id).filter(|_| !self.unsaved.contains(&id)), &self.info);
         drop(core);
         if let Some(txn) = txn {
             let report = self.beside.clone().report(txn);

@@ -176,7 +176,8 @@ impl World {
                 break;
             }
         }
-        let said: Vec<_> = self.rig.core.statuses().map(|(id, s)| (id, s.status)).collect();
+        let core = &self.rig.core;
+        let said: Vec<_> = core.ids().filter_map(|id| Some((id, core.status(id)?.status))).collect();
         for (id, status) in said {
             if let Some(before) = self.ends.get(&id) {
                 assert_eq!(*before, status, "ended is ended");

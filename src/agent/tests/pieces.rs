@@ -168,7 +168,8 @@ fn applied(revision: i64) -> TxnAnswer {
 fn at_most_one_report_is_in_flight_and_the_rest_goes_with_the_next_in_bounded_pieces() {
     let (mut reporter, info) = reporter();
     let all: BTreeMap<_, _> = (0..200u128).map(|n| (alloc_id(n), status(1))).collect();
-    let say = |reporter: &mut Reporter| reporter.next(all.iter().map(|(id, s)| (*id, s)), &info);
+    reporter.news(all.keys().copied());
+    let say = |reporter: &mut Reporter| reporter.next(|id| all.get(&id), &info);
     let first = say(&mut reporter).expect("news");
     assert_eq!((first.success.len(), first.compares.len()), (STATUSES_MAX, STATUSES_MAX + 1));
     assert!(first.compares.len() <= 128 && first.failure.len() <= 128);
@@ -184,12 +185,13 @@ fn after_an_ambiguous_answer_a_fence_goes_first() {
     let (mut reporter, info) = reporter();
     let id = alloc_id(1);
     let one = status(1);
-    reporter.next([(id, &one)].into_iter(), &info).expect("news");
+    reporter.news([id]);
+    reporter.next(|_| Some(&one), &info).expect("news");
     reporter.failed(true);
-    let fence = reporter.next([(id, &one)].into_iter(), &info).expect("a fence");
+    let fence = reporter.next(|_| Some(&one), &info).expect("a fence");
     assert!(matches!(&fence.success[..], [Op::Put { lease: 5, .. }]), "{fence:?}");
     reporter.answered(&applied(20));
-    let again = reporter.next([(id, &one)].into_iter(), &info).expect("said again");
+    let again = reporter.next(|_| Some(&one), &info).expect("said again");
     assert_eq!(again.compares[0], encamp_store::Compare::unchanged(again.compares[0].key.clone(), 20));
 }
 
@@ -211,7 +213,10 @@ fn a_failed_compare_tells_apart_a_gone_record_a_gone_lease_and_a_twin() {
     };
     let (mut reporter, info) = reporter();
     let (id, one) = (alloc_id(1), status(1));
-    let say = |reporter: &mut Reporter| reporter.next([(id, &one)].into_iter(), &info);
+    let say = |reporter: &mut Reporter| {
+        reporter.news([id]);
+        reporter.next(|_| Some(&one), &info)
+    };
     say(&mut reporter).expect("news");
     assert_eq!(reporter.answered(&gone(vec![vec![lease(3)], vec![]])), Verdict::Fine);
     assert!(say(&mut reporter).is_none(), "its record is gone: nothing is said of it");

@@ -132,7 +132,7 @@ impl Rig {
     }
 
     pub(super) fn status(&mut self, id: AllocId) -> AllocStatus {
-        let said = self.core.statuses().find(|(each, _)| *each == id).map(|(_, s)| (**s).clone());
+        let said = self.core.status(id).map(|status| (**status).clone());
         said.unwrap_or_else(|| panic!("nothing is said of {id}"))
     }
 

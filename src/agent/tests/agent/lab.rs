@@ -1,6 +1,12 @@
 //! A store in memory, a made-up machine, and agents on it, in virtual time.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    path::Path,
+    sync::{Arc, Mutex},
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use encamp_agent::{Agent, AgentHandle, Clock, Config, Error};
 use encamp_model::{
@@ -28,11 +34,44 @@ pub(crate) struct Lab {
     pub(crate) folder: tempfile::TempDir,
 }
 
+/// Freezes an agent as SIGSTOP does: it is not polled, and the world goes on.
+#[derive(Clone, Default)]
+pub(crate) struct Ice(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Ice {
+    pub(crate) fn freeze(&self) {
+        self.0.lock().expect("no panic").0 = true;
+    }
+
+    pub(crate) fn thaw(&self) {
+        let mut state = self.0.lock().expect("no panic");
+        state.0 = false;
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+
+    async fn around<T>(self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        poll_fn(|cx| {
+            let mut state = self.0.lock().expect("no panic");
+            if state.0 {
+                state.1 = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            drop(state);
+            run.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
 /// An agent that runs.
 pub(crate) struct Running {
     pub(crate) handle: AgentHandle,
     pub(crate) node: NodeId,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) ice: Ice,
     tasks: JoinSet<Result<(), Error>>,
 }
 
@@ -149,8 +188,10 @@ impl Lab {
         let handle = agent.handle();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(agent.run(Arc::new(self.store.client(client)), self.keys.clone(), shutdown.clone()));
-        Running { node: handle.node_id(), handle, shutdown, tasks }
+        let ice = Ice::default();
+        let run = agent.run(Arc::new(self.store.client(client)), self.keys.clone(), shutdown.clone());
+        tasks.spawn(ice.clone().around(run));
+        Running { node: handle.node_id(), handle, shutdown, ice, tasks }
     }
 
     /// An agent that is registered and has listed.

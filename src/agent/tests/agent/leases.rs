@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use encamp_model::{Key, records::ClientStatus};
 
-use crate::lab::{Lab, alloc, pass, record, stopped, until};
+use crate::{
+    lab::{Lab, alloc, pass, record, stopped, until},
+    machine::Stops,
+};
 
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_kept_and_node_info_is_written_with_it() {
@@ -100,4 +103,34 @@ async fn a_purged_lease_key_is_written_again() {
     .await;
     lab.place(agent.node, 1, &record()).await;
     lab.until_running(&[1]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_agent_that_wakes_after_its_lease_stops_replaced_work_before_it_starts_anything() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    for n in 1..=3 {
+        lab.place(agent.node, n, &record()).await;
+    }
+    lab.until_running(&[1, 2, 3]).await;
+    agent.ice.freeze();
+    // New work comes while the lease still lives, then the node is taken for down and everything is replaced.
+    lab.place(agent.node, 4, &record()).await;
+    pass(30).await;
+    assert!(lab.lease(agent.node).await.is_none());
+    for n in [1, 2, 4] {
+        lab.place(agent.node, n, &stopped()).await;
+    }
+    lab.place(agent.node, 5, &record()).await;
+    lab.machine.forget_log();
+    lab.machine.set_stops(Stops::Slowly);
+    agent.ice.thaw();
+    lab.until_running(&[3, 5]).await;
+    let log = lab.machine.log();
+    let start = log.iter().position(|l| l == "start 5").expect("started");
+    for ended in ["end 1", "end 2"] {
+        assert!(log.iter().position(|l| l == ended).expect("ended") < start, "{log:?}");
+    }
+    assert!(!log.contains(&"start 4".to_owned()), "{log:?}");
+    lab.until_said(agent.node, 4, ClientStatus::Complete).await;
 }
