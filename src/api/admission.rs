@@ -31,6 +31,7 @@ pub(crate) fn submitted(call: &Call) -> Result<Submitted, Error> {
     let body = call.object()?;
     let job = job_field(&body, call.query.given("namespace"))?;
     let parsed = encamp_jobspec::admit(job).map_err(|found| Error::Refused(found.to_string()))?;
+    check_namespace(&parsed.job.namespace)?;
     let size = encamp_jobspec::to_api_json(&parsed.job).to_string().len();
     if size > MAX_JOB {
         return Err(Error::TooLarge(format!("the job holds {size} bytes; at most {MAX_JOB} are stored")));
@@ -45,6 +46,18 @@ pub(crate) fn submitted(call: &Call) -> Result<Submitted, Error> {
         source: source(&body)?,
         eval_priority: eval_priority.map(|p| p.min(100)),
     })
+}
+
+/// A namespace is a plain name: `*` asks for all of them.
+pub(crate) fn check_namespace(namespace: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !namespace.is_empty() && namespace.len() <= 128 && namespace.chars().all(plain) {
+        return Ok(());
+    }
+    let shown: String = namespace.chars().take(64).collect();
+    Err(Error::Refused(format!(
+        "the namespace {shown:?} is no name: up to 128 letters, digits, '-', '_' and '.' are expected"
+    )))
 }
 
 /// The job of a body, in the namespace of the query if it names none itself.

@@ -25,7 +25,7 @@ pub(crate) fn admit(
     if !is_ours(config, local, &host) {
         let host: String = host.chars().take(64).collect();
         return Err(Error::Foreign(format!(
-            "the Host {host:?} is not this server's; add it with --host, or use a loopback name"
+            "the Host {host:?} is not this server's: use its address, a loopback name, or what --advertise says"
         )));
     }
     for origin in headers.get_all(header::ORIGIN) {

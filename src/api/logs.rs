@@ -19,7 +19,7 @@ use crate::{
     call::{Api, Call},
     error::Error,
     local::{LocalAgent, LogChunk, LogError, LogPosition, LogSource, Origin, Stream},
-    proxy::{Passed, pass_on},
+    proxy::{PASSED_ON, Passed, pass_on},
     query::Query,
     routes::Routes,
 };
@@ -84,6 +84,10 @@ async fn logs(call: Call) -> Result<Response, Error> {
     let Some(entry) = world.alloc(id) else { return Err(Error::NotFound { what: "alloc", meta: None }) };
     if let Some(agent) = call.api.agent.clone().filter(|agent| agent.node_id() == entry.node) {
         return local(agent, wanted, call.api.shutdown.clone()).await;
+    }
+    if call.headers.get(PASSED_ON).is_some_and(|from| from == "api") {
+        // Its address led here, where it is not: passing it on again would go round in circles.
+        return Err(Error::NodeUnreachable(format!("node {} is not served at its own address", entry.node)));
     }
     let Some(info) = world.node(entry.node).and_then(|node| node.info.as_ref()) else {
         return Err(Error::NodeUnreachable(format!(

@@ -27,17 +27,23 @@ struct Verdict {
 async fn validate(call: Call) -> Result<Response, Error> {
     let body = call.object()?;
     let job = admission::job_field(&body, call.query.given("namespace"))?;
-    let verdict = match encamp_jobspec::admit(job) {
-        Ok(parsed) => Verdict {
+    let found = match encamp_jobspec::admit(job) {
+        Ok(parsed) => admission::check_namespace(&parsed.job.namespace)
+            .map(|()| parsed.warnings)
+            .map_err(|refused| vec![refused.to_string()]),
+        Err(found) => Err(found.items().iter().map(encamp_jobspec::Diagnostic::render).collect()),
+    };
+    let verdict = match found {
+        Ok(warnings) => Verdict {
             driver_config_validated: true,
             validation_errors: None,
             error: String::new(),
-            warnings: parsed.warnings.join("\n"),
+            warnings: warnings.join("\n"),
         },
-        Err(found) => Verdict {
+        Err(errors) => Verdict {
             driver_config_validated: true,
-            validation_errors: Some(found.items().iter().map(encamp_jobspec::Diagnostic::render).collect()),
-            error: found.to_string(),
+            error: errors.join("\n\n"),
+            validation_errors: Some(errors),
             warnings: String::new(),
         },
     };

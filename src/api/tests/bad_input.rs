@@ -1,4 +1,5 @@
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::lab::{Lab, web};
 
@@ -9,7 +10,9 @@ async fn bad_input_is_answered_and_writes_nothing() {
     let before = lab.stored().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep_job = format!(r#"{{"Job":{{"ID":"x","Meta":{}1{}}}}}"#, r#"{"a":"#.repeat(100), "}".repeat(100));
+    let long_id = json!({ "Job": web(&"x".repeat(5000)) }).to_string();
     let bodies: &[(&str, u16, &str)] = &[
+        (&long_id, 500, ""),
         ("", 400, "Job must be specified"),
         ("{}", 400, "Job must be specified"),
         (r#"{"Job":null}"#, 400, "Job must be specified"),
@@ -35,6 +38,16 @@ async fn bad_input_is_answered_and_writes_nothing() {
             "ount",
         ),
         (r#"{"Job":{"ID":"x","TaskGroups":"none"}}"#, 500, ""),
+        (
+            r#"{"Job":{"ID":"x","Namespace":"*","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":"docker"}]}]}}"#,
+            500,
+            "",
+        ),
+        (
+            r#"{"Job":{"ID":"","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":"docker"}]}]}}"#,
+            500,
+            "",
+        ),
         (
             r#"{"Job":{"ID":"x","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":{"a":1}}]}]}}"#,
             500,
@@ -126,4 +139,80 @@ async fn validate_tells_without_writing() {
     assert_ne!(bad["Error"], "");
     assert!(!bad["ValidationErrors"].as_array().unwrap().is_empty());
     assert_eq!(lab.stored().await, before);
+}
+
+/// Any JSON, with keys that mean something more often than not.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        "(Job|ID|Name|Namespace|Type|TaskGroups|Tasks|Count|Networks|Resources|Update|Meta|Config|Submission|EvalOptions)",
+        "\\PC{0,6}"
+    ];
+    leaf.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// Puts `value` at the `n`th place of a document.
+fn graft(document: &mut Value, n: &mut usize, value: &Value) {
+    if *n == 0 {
+        *document = value.clone();
+    }
+    *n = n.wrapping_sub(1);
+    match document {
+        Value::Array(items) => items.iter_mut().for_each(|item| graft(item, n, value)),
+        Value::Object(map) => map.values_mut().for_each(|item| graft(item, n, value)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// No body makes it panic, and whatever is refused leaves nothing behind.
+    #[test]
+    fn no_body_is_too_strange(place in 0..16usize, value in any_json(), bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let lab = Lab::new().await;
+            let before = lab.stored().await;
+            let mut document = json!({ "Job": web("x") });
+            graft(&mut document, &mut place.clone(), &value);
+            for body in [document.to_string().into_bytes(), value.to_string().into_bytes(), bytes] {
+                for path in ["/v1/jobs", "/v1/job/x", "/v1/job/x/evaluate", "/v1/validate/job"] {
+                    let reply = lab.send("PUT", path, body.clone()).await;
+                    if reply.status != 200 && before.is_empty() && lab.keys("jobs").await.is_empty() {
+                        assert_eq!(lab.stored().await, before, "{path} {}", reply.text);
+                    }
+                }
+            }
+        });
+    }
+
+    /// No path, query or header does either.
+    #[test]
+    fn no_path_is_too_strange(path in "/(v1/)?[a-z%/.{}*0-9]{0,24}", query in "[a-z_]{0,9}=[a-z0-9%&=*-]{0,16}", host in "[a-z:.@\\[\\]0-9]{0,16}") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let lab = Lab::new().await;
+            let uri = format!("{path}?{query}&wait=1s");
+            if uri.parse::<axum::http::Uri>().is_ok() {
+                for method in ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"] {
+                    let reply = lab.send(method, &uri, "").await;
+                    assert!(reply.status >= 200 && reply.status < 600);
+                }
+                lab.request("GET", &uri, &[("host", &host), ("origin", &host)], "").await;
+            }
+        });
+    }
 }

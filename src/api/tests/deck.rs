@@ -53,3 +53,16 @@ async fn get_job_address_prints_the_address_of_a_port_of_2016() {
         String::from_utf8_lossy(&out.stderr)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_job_that_was_posted_with_curl_is_taken() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/deck/jobs/helloworld-v1.json");
+    let Ok(job) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is absent", path.display());
+        return;
+    };
+    let lab = Lab::new().await;
+    let answer = lab.send("POST", "/v1/jobs", job).await.ok();
+    assert_eq!(lab.keys("evals").await, [answer["EvalID"].as_str().unwrap()]);
+    assert_eq!(lab.keys("jobs").await, ["default/helloworld-v1"]);
+}

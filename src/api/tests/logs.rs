@@ -264,3 +264,16 @@ async fn a_node_that_cannot_be_reached_is_named() {
     placed(&lab, "127.0.0.1:1").await;
     lab.get(&path("")).await.fails(502, "cannot reach 127.0.0.1:1");
 }
+
+#[tokio::test]
+async fn a_log_is_not_passed_round_in_circles() {
+    let lab = Lab::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // The node claims the address of the api itself.
+    placed(&lab, &address).await;
+    let config = ApiConfig::new(address);
+    let serving = crate::serve(listener, lab.process.clone(), config, None, lab.shutdown.clone());
+    encamp_runtime::task::spawn("api", serving);
+    lab.get(&path("")).await.fails(502, "is not served at its own address");
+}

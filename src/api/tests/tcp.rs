@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -135,4 +135,45 @@ async fn an_exposed_listener_is_not_served() {
     let config = ApiConfig::new("10.0.0.1:4646");
     let refused = crate::serve(listener, lab.process.clone(), config, None, lab.shutdown.clone()).await;
     assert_eq!(refused.unwrap_err().missing, "TLS and a token");
+}
+
+/// TLS for 127.0.0.1 with a certificate of its own: for a server, and for those who trust it.
+fn tls() -> (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let chain = vec![made.cert.der().clone()];
+    let server = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    (Arc::new(server), Arc::new(client))
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_clients_and_between_processes() {
+    let (server, trusting) = tls();
+    let lab = Lab::new().await;
+    let agents = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let apis = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (agent_address, address) = (agents.local_addr().unwrap(), apis.local_addr().unwrap());
+    let mut config = ApiConfig::new(address.to_string());
+    (config.tls, config.peers_tls) = (Some(server), Some(trusting.clone()));
+    config.token = crate::Token::new("sesame");
+    super::logs::placed(&lab, &agent_address.to_string()).await;
+    let agent = super::logs::FakeAgent::with(&[(0, "hello\n")]);
+    *agent.ended.lock().unwrap() = true;
+    let agent_config = ApiConfig { advertise: agent_address.to_string(), ..config.clone() };
+    let serving = crate::serve_agent(agents, agent_config, agent, lab.shutdown.clone());
+    encamp_runtime::task::spawn("agent", serving);
+    let serving = crate::serve(apis, lab.process.clone(), config, None, lab.shutdown.clone());
+    encamp_runtime::task::spawn("api", serving);
+
+    let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured((*trusting).clone());
+    let alloc = encamp_model::AllocId::from_bits(super::logs::ALLOC);
+    let url = format!("https://{address}/v1/client/fs/logs/{alloc}?task=server&type=stdout&plain=true");
+    let asked = client.build().unwrap().get(url).bearer_auth("sesame").send().await.unwrap();
+    assert_eq!((asked.status().as_u16(), asked.text().await.unwrap()), (200, "hello\n".to_owned()));
+    let plain = raw(address, b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(!plain.contains("HTTP/1.1 200"), "{plain}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use encamp_model::{
     Job, JobId, Name,
     job::JobType,
-    records::{ClientStatus, Desired, Want},
+    records::{ClientStatus, Desired, JobState, Want},
 };
 use encamp_world::{Registration, Stored, World};
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub(crate) fn status(world: &World, job: &Job) -> &'static str {
         return "running";
     }
     let entry = world.job(&job.job_id());
-    let waits = entry.is_some_and(|e| !e.pending.is_empty() || e.state.is_some());
+    let waits = entry.is_some_and(|e| !e.pending.is_empty() || wants(world, job).is_some());
     match (job.stop, waits, total(|c| c.wanted())) {
         (true, _, _) => "dead",
         (false, true, _) | (false, false, 0) => "pending",
@@ -32,10 +32,14 @@ pub(crate) fn status(world: &World, job: &Job) -> &'static str {
     }
 }
 
+/// What a registration still wants.
+fn wants<'a>(world: &'a World, job: &Job) -> Option<&'a Stored<JobState>> {
+    world.job(&job.job_id())?.state_of(job.uid?)
+}
+
 /// The last change of anything that a job is shown with: its declaration, its wants, its allocations.
 pub(crate) fn modify_index(world: &World, job: &Stored<Job>) -> i64 {
-    let entry = world.job(&job.job_id());
-    let state = entry.and_then(|e| e.state.as_ref()).map_or(0, |s| s.modified);
+    let state = wants(world, job).map_or(0, |s| s.modified);
     let allocs = job.uid.and_then(|uid| world.registration(uid)).map_or(0, |r| allocs_index(r));
     job.modified.max(state).max(allocs)
 }
@@ -158,9 +162,7 @@ impl Summary {
                 ClientStatus::Lost => group.lost += 1,
             }
         }
-        let entry = world.job(&job.job_id());
-        let state = job.uid.and_then(|uid| entry.and_then(|e| e.state_of(uid)));
-        for (group, wants) in state.into_iter().flat_map(|s| &s.wants) {
+        for (group, wants) in wants(world, job).into_iter().flat_map(|s| &s.wants) {
             // What waits for an instant or a floor still runs, in its old version.
             let rooms = wants.iter().map(|w| if let Want::Room { count, .. } = w { *count } else { 0 });
             groups.entry(group.clone()).or_default().queued += rooms.sum::<u32>();
