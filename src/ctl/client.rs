@@ -29,6 +29,8 @@ pub(crate) struct Target {
     pub(crate) token: Option<String>,
     /// The namespace of jobs; `*` for all in lists.
     pub(crate) namespace: String,
+    /// File with the certificate of the authority to trust, beside those of the system.
+    pub(crate) ca_cert: Option<String>,
     /// The region, sent if given.
     pub(crate) region: Option<String>,
 }
@@ -59,11 +61,13 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(wrong("it has to begin with http:// or https://".into()));
         }
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .user_agent(concat!("ctl/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| wrong(innermost(&e)))?;
+            .user_agent(concat!("ctl/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &target.ca_cert {
+            http = http.tls_certs_merge([authority(path)?]);
+        }
+        let http = http.build().map_err(|e| wrong(innermost(&e)))?;
         Ok(Client { http, target: Target { address: target.address.trim_end_matches('/').into(), ..target } })
     }
 
@@ -272,6 +276,13 @@ pub(crate) fn segment(text: &str) -> String {
         }
     }
     out
+}
+
+fn authority(path: &str) -> Result<reqwest::Certificate> {
+    let text = std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
+    reqwest::Certificate::from_pem(&text).map_err(|error| {
+        Error::usage(format!("--ca-cert {path}: {}", innermost(&error)), "It is a file of PEM texts.")
+    })
 }
 
 /// The cause at the bottom: "connection refused" rather than "error sending request".

@@ -23,6 +23,9 @@ pub(crate) struct ServerArgs {
     /// Namespace of jobs [env: CTL_NAMESPACE, NOMAD_NAMESPACE; default: default]
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
+    /// Certificate of the authority that signed the server's [env: CTL_CACERT, NOMAD_CACERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<String>,
     /// Region to ask for [env: CTL_REGION, NOMAD_REGION]
     #[arg(long, value_name = "NAME")]
     pub(crate) region: Option<String>,
@@ -46,6 +49,7 @@ impl ServerArgs {
             origin,
             token: either(&self.token, "TOKEN"),
             namespace: either(&self.namespace, "NAMESPACE").unwrap_or_else(|| "default".into()),
+            ca_cert: either(&self.ca_cert, "CACERT"),
             region: either(&self.region, "REGION"),
         }
     }

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: &GetArgs, cx: &mut Cx<'_>) -> Result<Exit> {
     };
     let value = match &name {
         Some(name) => one(cx, kind, name, args.output).await?,
-        None => cx.client.raw(collection(kind), &[]).await?,
+        None => oldest_first(cx.client.raw(collection(kind), &[]).await?),
     };
     match args.output {
         Output::Json => cx.screen.line(format!("{value:#}"))?,
@@ -73,6 +73,14 @@ pub(crate) async fn run(args: &GetArgs, cx: &mut Cx<'_>) -> Result<Exit> {
         Output::Table | Output::Wide => list(cx, kind, value, args.output == Output::Wide)?,
     }
     Ok(Exit::Ok)
+}
+
+/// The newest at the end, next to the prompt.
+fn oldest_first(mut list: Value) -> Value {
+    if let Some(entries) = list.as_array_mut() {
+        entries.sort_by_key(|entry| entry["CreateIndex"].as_u64());
+    }
+    list
 }
 
 fn parse_kind(word: &str) -> Result<Kind> {

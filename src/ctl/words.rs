@@ -88,7 +88,7 @@ fn split_leading(words: Vec<String>, cli: &Command) -> (Vec<String>, Vec<String>
 }
 
 /// Flags with a value that every client verb has.
-const CLIENT_FLAGS: &[&str] = &["address", "namespace", "region", "token"];
+const CLIENT_FLAGS: &[&str] = &["address", "ca-cert", "namespace", "region", "token"];
 
 fn expand(words: Vec<String>) -> Vec<String> {
     for (alias, target) in ALIASES {

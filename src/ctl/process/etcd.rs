@@ -4,7 +4,7 @@
 //! then becomes etcd: so even `kill -9` of `ctl dev` leaves no etcd behind.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::{File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::process::CommandExt as _,
@@ -106,7 +106,7 @@ impl EtcdChild {
     /// # Errors
     /// If etcd is not installed, its port is taken, its folder cannot be used, or it ends or does not answer.
     pub(crate) async fn start(launch: Launch<'_>) -> Result<Self> {
-        let program = installed()?;
+        let program = installed(&std::env::var_os("PATH").unwrap_or_default())?;
         free(launch.port)?;
         let folder = |source| Error::File { path: launch.data_dir.display().to_string(), source };
         std::fs::create_dir_all(launch.data_dir).map_err(folder)?;
@@ -188,9 +188,8 @@ impl EtcdChild {
 }
 
 /// The path of `etcd`, or how to get it.
-fn installed() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("etcd")).find(|file| file.is_file());
+fn installed(path: &OsStr) -> Result<PathBuf> {
+    let found = std::env::split_paths(path).map(|folder| folder.join("etcd")).find(|file| file.is_file());
     found.ok_or_else(|| {
         Error::process(
             "`etcd` is not in PATH",
@@ -255,6 +254,12 @@ mod tests {
 
     fn free_port() -> u16 {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn a_missing_etcd_is_said_to_be_missing_and_where_to_get_it() {
+        let error = installed("/nonexistent:/proc".as_ref()).unwrap_err().render("ctl");
+        assert!(error.contains("not in PATH") && error.contains("apt-get install etcd-server"), "{error}");
     }
 
     #[tokio::test]

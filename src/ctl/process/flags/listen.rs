@@ -9,6 +9,7 @@ use clap::Args;
 use encamp_api::{ApiConfig, Token};
 use tokio::net::TcpListener;
 
+use super::tls::TlsArgs;
 use crate::error::{Error, Result};
 
 /// Flags about the HTTP API.
@@ -33,6 +34,9 @@ pub(crate) struct ListenArgs {
     /// Serve beyond loopback without TLS and token, all the same
     #[arg(long, env = "CTL_INSECURE")]
     pub(crate) insecure: bool,
+    /// Certificates.
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl ListenArgs {
@@ -71,7 +75,16 @@ impl ListenArgs {
     /// # Errors
     /// If it would be open to everybody, or the token cannot be read.
     pub(crate) fn config(&self, bound: SocketAddr) -> Result<ApiConfig> {
+        if bound.ip().is_unspecified() && self.advertise.is_none() {
+            return Err(Error::usage(
+                format!("--bind {} names no address that others could use", bound.ip()),
+                "Say under which name or address this process is reached: --advertise HOST.",
+            ));
+        }
         let mut config = ApiConfig::new(self.advertised(bound));
+        if let Some((server, peers)) = self.tls.configs()? {
+            (config.tls, config.peers_tls) = (Some(server), Some(peers));
+        }
         config.hosts.clone_from(&self.hosts);
         config.token = self.token()?;
         config.insecure = self.insecure;
@@ -89,5 +102,66 @@ impl ListenArgs {
                 Err(_) => format!("{host}:{}", bound.port()),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn listen(flags: &[&str]) -> ListenArgs {
+        let command = ListenArgs::augment_args(clap::Command::new("x"));
+        let words = std::iter::once("x").chain(flags.iter().copied());
+        ListenArgs::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    fn bound(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn others_are_told_a_whole_address() {
+        let told = |flags: &[&str], at: &str| listen(flags).advertised(bound(at));
+        assert_eq!(told(&[], "127.0.0.1:4646"), "127.0.0.1:4646");
+        assert_eq!(told(&["--advertise", "10.0.0.5"], "0.0.0.0:4646"), "10.0.0.5:4646");
+        assert_eq!(told(&["--advertise", "::1"], "[::]:4646"), "[::1]:4646");
+        assert_eq!(told(&["--advertise", "n1.example"], "0.0.0.0:4646"), "n1.example:4646");
+        assert_eq!(told(&["--advertise", "n1.example:80"], "0.0.0.0:4646"), "n1.example:80");
+    }
+
+    #[test]
+    fn an_open_port_needs_tls_and_token_or_the_operators_word() {
+        let at = bound("10.0.0.5:4646");
+        let refused = listen(&[]).config(at).unwrap_err().render("ctl");
+        assert!(refused.contains("TLS and a token") && refused.contains("--insecure"), "{refused}");
+        assert!(listen(&["--insecure"]).config(at).is_ok());
+        assert!(listen(&[]).config(bound("127.0.0.1:4646")).is_ok());
+        let nameless = listen(&["--insecure"]).config(bound("0.0.0.0:4646")).unwrap_err().render("ctl");
+        assert!(nameless.contains("--advertise HOST"), "{nameless}");
+    }
+
+    #[test]
+    fn a_token_file_holds_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let flags = ["--token-file", path.to_str().unwrap()];
+        assert!(listen(&flags).token().unwrap_err().render("ctl").contains("No such file"));
+        std::fs::write(&path, " \n").unwrap();
+        assert!(listen(&flags).token().unwrap_err().render("ctl").contains("the file is empty"));
+        std::fs::write(&path, "s3cret\n").unwrap();
+        assert!(listen(&flags).token().unwrap().is_some_and(|token| token.matches("s3cret")));
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_named_with_its_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pem");
+        std::fs::write(&path, "no pem").unwrap();
+        let path = path.to_str().unwrap();
+        let flags = ["--tls-cert", path, "--tls-key", path, "--tls-ca", path];
+        let error = listen(&flags).config(bound("127.0.0.1:1")).unwrap_err().render("ctl");
+        assert!(error.contains("ctl: --tls-key") && error.contains("PEM"), "{error}");
     }
 }

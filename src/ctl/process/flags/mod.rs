@@ -4,6 +4,7 @@
 mod listen;
 mod node;
 mod store;
+mod tls;
 
 use clap::Args;
 

@@ -92,3 +92,45 @@ impl StoreArgs {
         Ok(Some(User { name: name.clone(), password: text.trim_end_matches(['\r', '\n']).to_owned() }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn args(flags: &[&str]) -> StoreArgs {
+        let command = StoreArgs::augment_args(clap::Command::new("x"));
+        let words = std::iter::once("x").chain(flags.iter().copied());
+        StoreArgs::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    fn refused(flags: &[&str]) -> String {
+        match args(flags).store() {
+            Ok(_) => panic!("{flags:?} was accepted"),
+            Err(error) => error.render("ctl"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_reach_an_etcd_is_refused_before_anything_connects() {
+        assert!(refused(&[]).contains("--etcd URL"));
+        assert!(refused(&["--etcd", "ftp://h:1"]).contains("http://"));
+        assert!(refused(&["--etcd", "https://h:1"]).contains("CA certificate"));
+        assert!(refused(&["--etcd", "https://h:1", "--etcd-ca", "/nonexistent"]).contains("/nonexistent"));
+        let pair = ["--etcd", "h:1", "--etcd-cert", "/c", "--etcd-key", "/k"];
+        assert!(refused(&pair).contains("--etcd-ca FILE"));
+        let user = ["--etcd", "h:1", "--etcd-user", "u", "--etcd-password-file", "/nonexistent/p"];
+        assert!(refused(&user).contains("/nonexistent/p"));
+        assert!(args(&["--etcd", "http://a:1,b:2"]).store().is_ok());
+    }
+
+    #[test]
+    fn a_prefix_is_a_folder() {
+        let prefix = |text: &str| args(&["--prefix", text]).keyspace();
+        assert_eq!(prefix("/a/b").unwrap().prefix(), "/a/b/");
+        for text in ["", "/", "//", "encamp/", "/en~camp/"] {
+            assert!(prefix(text).is_err(), "{text:?}");
+        }
+    }
+}
