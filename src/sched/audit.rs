@@ -11,7 +11,7 @@ use encamp_model::{
     AllocId, JobUid, Key, Name, NodeId,
     records::{AllocRecord, ClientStatus, Desired, EvalStatus, Gate, Trigger},
 };
-use encamp_world::{NodeEntry, World};
+use encamp_world::{AllocEntry, NodeEntry, World};
 
 use crate::check::ledger::{Holders, capacity, exceeds, peak, port_clash};
 
@@ -148,18 +148,17 @@ fn allocs(world: &World, found: &mut Vec<Finding>) {
 
 fn links(world: &World, id: AllocId, record: &AllocRecord, found: &mut Vec<Finding>) {
     let name = |r: &AllocRecord| (r.uid, r.group.clone(), r.index);
-    if let Some(next) = record.next.and_then(|next| world.alloc(next)) {
-        if next.record.previous != Some(id)
+    let wrong = |next: &AllocEntry| {
+        next.record.previous != Some(id)
             || name(&next.record) != name(record)
             || record.desired == Desired::Run
-        {
-            found.push(finding(Law::Links, format!("{id} is followed by {}", next.id)));
-        }
+    };
+    if let Some(next) = record.next.and_then(|next| world.alloc(next)).filter(|next| wrong(next)) {
+        found.push(finding(Law::Links, format!("{id} is followed by {}", next.id)));
     }
-    if let Some(previous) = record.previous.and_then(|previous| world.alloc(previous)) {
-        if previous.record.next != Some(id) {
-            found.push(finding(Law::Links, format!("{id} follows {}, which does not say so", previous.id)));
-        }
+    let previous = record.previous.and_then(|previous| world.alloc(previous));
+    if let Some(previous) = previous.filter(|previous| previous.record.next != Some(id)) {
+        found.push(finding(Law::Links, format!("{id} follows {}, which does not say so", previous.id)));
     }
 }
 

@@ -102,8 +102,12 @@ impl Turn<'_> {
         let key = Key::JobState(self.job.clone());
         let before = self.entry.state.as_deref();
         match state {
-            Some(state) if before.is_none_or(|b| b.value != state) => drop(unit.put(key, &state)),
-            None if before.is_some() => drop(unit.delete(key)),
+            Some(state) if before.is_none_or(|b| b.value != state) => {
+                unit.put(key, &state);
+            }
+            None if before.is_some() => {
+                unit.delete(key);
+            }
             _ => {}
         }
         for (nth, (id, eval)) in self.pending.iter().enumerate() {

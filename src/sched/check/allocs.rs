@@ -98,10 +98,9 @@ fn placed(run: &Run<'_>, job: Option<&Job>, alloc: &Written, found: &mut Vec<Vio
     if !open {
         found.push(violation(Rule::Closed, format!("{} goes to {}", alloc.id, alloc.node)));
     }
-    if let Some(info) = node.info.as_deref() {
-        if let Some(lack) = lacks(job, group, info) {
-            found.push(violation(Rule::Feasible, format!("{} goes to {}: {lack}", alloc.id, info.name)));
-        }
+    let lack = node.info.as_deref().and_then(|info| Some((&info.name, lacks(job, group, info)?)));
+    if let Some((name, lack)) = lack {
+        found.push(violation(Rule::Feasible, format!("{} goes to {name}: {lack}", alloc.id)));
     }
     distinct(run, job, group, alloc, found);
     after(run, alloc, found);
@@ -273,8 +272,10 @@ fn reason_holds(run: &Run<'_>, job: Option<&Job>, alloc: &Written, before: &Allo
         Some(StopReason::JobPurged) => current.is_none(),
         Some(StopReason::JobStopped) => current.is_some_and(|j| j.stop),
         Some(StopReason::NotNeeded) => {
-            let twins = run.records_after().filter(|(.., r)| {
-                r.desired == Desired::Run
+            let new = |id| run.allocs.iter().any(|w| w.id == id && w.before.is_none());
+            let twins = run.records_after().filter(|(_, id, r)| {
+                !new(*id)
+                    && r.desired == Desired::Run
                     && (r.uid, &r.group, r.index) == (before.uid, &before.group, before.index)
             });
             current.is_some()
@@ -374,7 +375,7 @@ fn pace(run: &Run<'_>, job: &Job, group: &TaskGroup, found: &mut Vec<Violation>)
     if stopped == 0 {
         return;
     }
-    if runs.len() - stopped < group.count().saturating_sub(parallel) {
+    if runs.len().saturating_sub(stopped) < group.count().saturating_sub(parallel) {
         let detail =
             format!("{}: {stopped} of {} running stop, {parallel} at a time", group.name, runs.len());
         found.push(violation(Rule::Floor, detail));
