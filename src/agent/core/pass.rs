@@ -107,10 +107,20 @@ impl Core {
                 _ => {}
             }
         }
-        if alloc.saved.tasks.is_empty()
-            && let Some(group) = alloc.group()
-        {
-            alloc.saved.tasks = group.tasks.iter().map(|t| (t.name.clone(), received(now))).collect();
+        if alloc.saved.tasks.is_empty() && !alloc.ended() && alloc.job.is_some() {
+            match alloc.group().map(|g| &g.tasks).filter(|tasks| !tasks.is_empty()) {
+                Some(tasks) => {
+                    alloc.saved.tasks = tasks.iter().map(|t| (t.name.clone(), received(now))).collect();
+                }
+                // Nothing can ever run of it, whatever is wanted.
+                None => {
+                    let description = format!(
+                        "version {} of its job has no group \"{}\" with tasks",
+                        record.version, record.group
+                    );
+                    alloc.saved.verdict = Some(Verdict { status: ClientStatus::Refused, description });
+                }
+            }
             alloc.dirty = true;
         }
     }

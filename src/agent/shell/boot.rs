@@ -47,7 +47,7 @@ impl Shell {
         }
     }
 
-    fn adopt(&mut self, run: RunId, found: Found, handle: Option<Handle>) {
+    pub(super) fn adopt(&mut self, run: RunId, found: Found, handle: Option<Handle>) {
         tracing::info!(alloc = %run.alloc, task = %run.task, ?found, "recovered");
         self.apply(Input::Recovered(run.clone(), found));
         if let Some(handle) = handle {

@@ -46,6 +46,8 @@ pub(crate) enum Event {
     JobText(JobUid, u64, Result<Arc<Job>, String>),
     /// A task runs, under this handle.
     Running(RunId, Handle),
+    /// What became of a run that could not be told at the start.
+    Adopted(RunId, Found, Option<Handle>),
     /// A fingerprint.
     Info(Arc<NodeInfo>),
     /// Who serves the api.
@@ -325,8 +327,7 @@ impl Beside {
         loop {
             tokio::time::sleep(backoff.next_delay()).await;
             match self.recover(&run, driver.as_deref(), &root).await {
-                Ok((_, Some(handle))) => return self.send(Event::Running(run, handle)),
-                Ok((found, None)) => return self.send(Event::Core(Input::Recovered(run, found))),
+                Ok((found, handle)) => return self.send(Event::Adopted(run, found, handle)),
                 Err(error) => tracing::error!(alloc = %run.alloc, task = %run.task, %error, "not recovered"),
             }
         }

@@ -293,6 +293,7 @@ impl Shell {
                 self.apply(Input::JobText { uid, version, text });
             }
             Event::Running(run, handle) => self.running(run, handle),
+            Event::Adopted(run, found, handle) => self.adopt(run, found, handle),
             Event::Info(info) => {
                 if *info != *self.info {
                     tracing::info!("the fingerprint changed");

@@ -51,6 +51,20 @@ fn a_service_is_restarted_twice_then_fails_for_good() {
 }
 
 #[test]
+fn an_end_that_is_told_twice_is_not_the_next_runs() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), record());
+    let first = rig.run_all().remove(0);
+    rig.exit(&first, 1);
+    rig.after(15);
+    let second = rig.run_all().remove(0);
+    rig.exit(&first, 1);
+    rig.settle();
+    assert_eq!(rig.client(alloc_id(1)), ClientStatus::Running);
+    assert_eq!(rig.core.under_way(), [second]);
+}
+
+#[test]
 fn mode_delay_waits_for_the_next_interval_and_counts_anew() {
     let restart = json!({ "RestartPolicy": { "Attempts": 1, "Interval": MINUTE_NS, "Delay": MINUTE_NS / 60, "Mode": "delay" } });
     let mut rig = Rig::ready(job(JobType::Service, &restart, &[("t", json!({}))]));
@@ -283,6 +297,21 @@ fn a_lost_supervisor_is_a_failed_run_and_a_lost_machine_is_not() {
         next.renew();
         next.settle();
     }
+}
+
+#[test]
+fn what_ran_before_the_machine_went_down_is_not_refused_on_a_node_that_shrank() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), record());
+    let run = rig.run_all().remove(0);
+    rig.settle();
+    let mut next = next_agent(&rig, "another boot");
+    let mut small = super::kit::node();
+    small.resources.total.cpu = 50;
+    next.apply(Input::Node(Arc::new(small)));
+    next.apply(Input::Recovered(run, Found::Never));
+    next.renew();
+    assert_eq!(starts(&next.settle()).len(), 1);
 }
 
 #[test]

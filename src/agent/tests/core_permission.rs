@@ -70,6 +70,20 @@ fn an_answer_to_a_list_from_before_the_reconnect_does_not_count() {
 }
 
 #[test]
+fn a_list_from_before_the_reconnect_makes_nothing_absent() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), record());
+    rig.run_all();
+    rig.apply(Input::WatchLost);
+    let steps = rig.pass();
+    let epoch = steps.iter().find_map(|s| if let Step::List { epoch } = s { Some(*epoch) } else { None });
+    rig.apply(Input::WatchLost);
+    rig.apply(Input::Listed { epoch: epoch.expect("asked for"), entries: Default::default() });
+    assert_eq!(stops(&rig.settle()), []);
+    assert_eq!(rig.client(alloc_id(1)), ClientStatus::Running);
+}
+
+#[test]
 fn a_renewal_sent_after_the_leases_time_asks_for_a_list_first() {
     let mut rig = Rig::ready(service());
     rig.after(11);
@@ -159,6 +173,19 @@ fn a_late_start_was_no_attempt_and_happens_with_the_next_lease() {
 }
 
 #[test]
+fn what_was_late_never_ran_and_can_still_be_refused() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), record());
+    let run = starts(&rig.settle()).remove(0);
+    rig.fails_to_start(&run, StartFailure::Late);
+    let mut small = node();
+    small.resources.total.cpu = 50;
+    rig.apply(Input::Node(Arc::new(small)));
+    assert_eq!(starts(&rig.settle()), []);
+    assert_eq!(rig.client(alloc_id(1)), ClientStatus::Refused);
+}
+
+#[test]
 fn what_does_not_fit_the_node_is_refused_with_the_reason_and_never_started() {
     let small = |change: fn(&mut NodeInfo)| {
         let mut info = node();
@@ -185,6 +212,18 @@ fn what_does_not_fit_the_node_is_refused_with_the_reason_and_never_started() {
         rig.apply(Input::Node(Arc::new(node())));
         assert_eq!(starts(&rig.settle()), [], "refused is refused");
     }
+}
+
+#[test]
+fn a_group_that_its_job_does_not_have_is_refused() {
+    let mut rig = Rig::ready(service());
+    let mut other = record();
+    other.group = "nope".into();
+    rig.put(alloc_id(1), other);
+    assert_eq!(rig.settle(), []);
+    let status = rig.status(alloc_id(1));
+    assert_eq!(status.status, ClientStatus::Refused);
+    assert_eq!(status.description, "version 0 of its job has no group \"nope\" with tasks");
 }
 
 #[test]

@@ -86,6 +86,29 @@ async fn a_damaged_state_starts_nothing_a_second_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_whose_records_cannot_be_read_is_left_alone_until_they_can() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    let node = agent.node;
+    lab.place(node, 1, &record()).await;
+    let before = lab.until_said(node, 1, ClientStatus::Running).await;
+    agent.crash().await;
+    lab.machine.set_unreadable(true);
+    let _agent = lab.ready().await;
+    pass(60).await;
+    assert_eq!(lab.machine.log(), ["start 1"]);
+    lab.machine.set_unreadable(false);
+    pass(20).await;
+    assert_eq!(lab.status(node, 1).await, Some(before));
+    lab.machine.exit(alloc(1), 7);
+    until("its end is told", async || match lab.status(node, 1).await {
+        Some(status) if status.tasks["t"].restarts == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn tasks_outlive_a_shutdown_unless_told_otherwise() {
     let lab = Lab::new().await;
     let mut agent = lab.ready().await;

@@ -42,6 +42,7 @@ struct State {
     log: Vec<String>,
     stops: Stops,
     start_takes: Duration,
+    unreadable: bool,
 }
 
 /// The machine. Clones are the same one.
@@ -71,6 +72,11 @@ impl Machine {
 
     pub(crate) fn set_stops(&self, stops: Stops) {
         self.lock().stops = stops;
+    }
+
+    /// Whether the records of tasks can be read just now.
+    pub(crate) fn set_unreadable(&self, unreadable: bool) {
+        self.lock().unreadable = unreadable;
     }
 
     pub(crate) fn set_start_takes(&self, time: Duration) {
@@ -165,6 +171,10 @@ impl Driver for Machine {
     }
 
     async fn recover(&self, dirs: &TaskDirs) -> Result<Recovered, Error> {
+        if self.lock().unreadable {
+            let path = dirs.state_dir.join("start.json");
+            return Err(Error::Damaged { path, reason: "for the test".to_owned() });
+        }
         let Some(process) = self.lock().processes.get(&dirs.state_dir).cloned() else {
             return Ok(Recovered::Never);
         };
