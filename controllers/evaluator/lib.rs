@@ -162,7 +162,9 @@ fn alloc_changed(old: Option<&AllocEntry>, new: Option<&AllocEntry>, world: &Wor
 /// whatever changed.
 fn node_changed(old: Option<&NodeEntry>, new: Option<&NodeEntry>, world: &World, queue: &mut Queue<Work>) {
     let info = |node: &NodeEntry| node.info.as_ref().map_or(0, |info| info.modified);
-    if old.is_some_and(NodeEntry::is_down) != new.is_some_and(NodeEntry::is_down) || old.map(info) != new.map(info) {
+    if old.is_some_and(NodeEntry::is_down) != new.is_some_and(NodeEntry::is_down)
+        || old.map(info) != new.map(info)
+    {
         let allocs = old.into_iter().chain(new).flat_map(|node| node.allocs.values());
         for uid in allocs.map(|alloc| alloc.record.uid).collect::<BTreeSet<JobUid>>() {
             queue_registration(uid, world, queue);

@@ -1,0 +1,186 @@
+//! The loop driven by its own `dirty`, beside an evaluator that misses nothing.
+
+use encamp_model::{
+    AllocId, ClusterUid, InstanceId, Key, Unit,
+    records::{Desired, EvalStatus, Gate, StopReason},
+};
+use encamp_sched::{
+    audit::{Law, audit_settled},
+    harness::{
+        Cluster, Driver, job,
+        moves::{any_move, make},
+        node,
+    },
+};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Planner and evaluator until neither has anything to write.
+fn rest(driver: &mut Driver<Planner>, cluster: &mut Cluster) {
+    for _ in 0..500 {
+        let planned = driver.run(cluster);
+        let called = cluster.call();
+        if !called && !planned {
+            return;
+        }
+    }
+    panic!("no end");
+}
+
+fn web() -> JobId {
+    JobId::new("default", "web")
+}
+
+fn context(cluster: &Cluster) -> Cx {
+    Cx::new(Planner::NAME, ClusterUid::from_bits(1), InstanceId::from_bits(1), 1, cluster.now)
+}
+
+fn fleet_of(nodes: u32, words: &[&str]) -> Cluster {
+    let mut cluster = Cluster::new();
+    (1..=nodes).for_each(|n| cluster.join(&node(n, words)));
+    cluster
+}
+
+fn answers(units: &[Unit]) -> usize {
+    units.iter().flat_map(|unit| &unit.writes).filter(|write| matches!(write.key(), Key::Eval(_))).count()
+}
+
+#[test]
+fn a_small_job_is_placed_and_answered_in_one_unit() {
+    let mut cluster = fleet_of(3, &[]);
+    cluster.apply(&job("web", &["count=5"]));
+    let outcome = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    assert_eq!((outcome.units.len(), outcome.units[0].placed.len(), answers(&outcome.units)), (1, 5, 1));
+}
+
+#[test]
+fn a_large_one_is_answered_by_the_run_after() {
+    let mut cluster = fleet_of(30, &["cpu=4000", "mem=4000"]);
+    cluster.apply(&job("web", &["count=200", "cpu=10", "mem=10"]));
+    let mut planner = Planner::new();
+    let mut cx = context(&cluster);
+    let first = planner.reconcile(&web(), cluster.world(), &mut cx);
+    assert_eq!((first.units.len(), answers(&first.units)), (200, 0));
+    first.units.iter().for_each(|unit| cluster.write(unit));
+    let second = planner.reconcile(&web(), cluster.world(), &mut cx);
+    assert_eq!((second.units.len(), answers(&second.units)), (1, 1));
+}
+
+#[test]
+fn a_run_is_cut_at_its_budget_and_goes_on() {
+    let mut cluster = fleet_of(3, &[]);
+    cluster.apply(&job("web", &["count=10"]));
+    let mut driver = Driver::new(Planner::new(), &cluster).with_budget(4);
+    rest(&mut driver, &mut cluster);
+    assert_eq!(cluster.world().allocs().count(), 10);
+    assert_eq!(audit_settled(cluster.world()), Vec::new());
+}
+
+#[test]
+fn room_that_is_only_assumed_blocks_nobody_for_good() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("other", &["cpu=1000"]));
+    let other =
+        Planner::new().reconcile(&JobId::new("default", "other"), cluster.world(), &mut context(&cluster));
+    cluster.store.assume(&other.units[0].placed);
+    cluster.apply(&job("web", &["cpu=1000"]));
+    // The other's placement is on its way: it is too early to say that this one has to wait.
+    let early = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    assert!(early.units.is_empty() && early.again.is_some(), "{early:?}");
+    // It is seen to have landed: now it is certain.
+    cluster.write(&other.units[0]);
+    let late = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    assert_eq!((late.units.len(), answers(&late.units)), (1, 1));
+}
+
+#[test]
+fn an_unreadable_job_or_state_is_left_alone() {
+    for key in [Key::Job(web()), Key::JobState(web())] {
+        let mut cluster = fleet_of(1, &[]);
+        cluster.apply(&job("web", &[]));
+        cluster.garble(key);
+        let outcome = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+        assert!(outcome.units.is_empty(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_placement_loses_against_gate_intent_and_job() {
+    let race = |change: fn(&mut Cluster)| {
+        let mut cluster = fleet_of(1, &[]);
+        cluster.apply(&job("web", &[]));
+        let outcome = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+        change(&mut cluster);
+        cluster.store.apply(&outcome.units[0]).is_err()
+    };
+    let n1 = encamp_model::NodeId::from_bits(1);
+    assert_eq!(n1, node(1, &[]).id);
+    assert!(race(|c| c.gate(encamp_model::NodeId::from_bits(1), Gate::Ready, false)));
+    assert!(race(|c| c.intend(encamp_model::NodeId::from_bits(1), false)));
+    assert!(race(|c| drop(c.apply(&job("web", &["count=2"])))));
+    assert!(race(|c| c.purge(&web())));
+    assert!(!race(|c| drop(c.apply(&job("other", &[])))));
+}
+
+#[test]
+fn evaluations_of_a_purged_job_are_canceled_after_its_work_is_told_to_stop() {
+    let mut cluster = fleet_of(20, &["cpu=4000", "mem=4000"]);
+    cluster.apply(&job("web", &["count=150", "cpu=10", "mem=10"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.evaluate(&web(), false);
+    cluster.purge(&web());
+    rest(&mut driver, &mut cluster);
+    let world = cluster.world();
+    assert!(world.allocs().all(|a| a.record.reason == Some(StopReason::JobPurged)));
+    let mut statuses: Vec<EvalStatus> = world.evals().map(|(_, eval)| eval.status).collect();
+    statuses.sort();
+    assert_eq!(statuses, [EvalStatus::Complete, EvalStatus::Complete, EvalStatus::Canceled]);
+    let stops = cluster
+        .log
+        .iter()
+        .position(|unit| answers(std::slice::from_ref(unit)) == 2)
+        .expect("answered at once");
+    assert_eq!(stops, cluster.log.len() - 1, "the last thing of all");
+}
+
+#[test]
+fn very_many_evaluations_are_answered_in_several_runs() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &[]));
+    (0..100).for_each(|_| cluster.evaluate(&web(), false));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    assert!(cluster.world().evals().all(|(_, eval)| eval.status == EvalStatus::Complete));
+    assert_eq!(cluster.world().allocs().count(), 1);
+}
+
+#[test]
+fn the_same_world_gives_the_same_plan() {
+    let mut cluster = fleet_of(5, &[]);
+    cluster.apply(&job("web", &["count=9", "dyn=http"]));
+    let plan = || Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster)).units;
+    assert_eq!(plan(), plan());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_evaluation_is_missed(steps in prop::collection::vec(any_move(), 1..40), budget in 1..6_usize) {
+        let mut cluster = Cluster::new();
+        cluster.join(&node(1, &["ports=20000-20002", "meta.fast=true"]));
+        let mut driver = Driver::new(Planner::new(), &cluster).with_budget(budget);
+        for step in &steps {
+            make(&mut cluster, step, &mut |cluster| rest(&mut driver, cluster));
+        }
+        rest(&mut driver, &mut cluster);
+        let found = audit_settled(cluster.world());
+        let found: Vec<_> = found.iter().filter(|f| f.law != Law::Stopped).collect();
+        assert!(found.is_empty(), "{found:#?}");
+        let wanted: Vec<AllocId> =
+            cluster.world().allocs().filter(|a| a.record.desired == Desired::Run).map(|a| a.id).collect();
+        assert!(wanted.iter().all(|id| cluster.world().alloc(*id).is_some()));
+    }
+}

@@ -3,6 +3,8 @@
 //! [`Cluster`] plays evaluator and planner to the end ([`Cluster::settle`]), with every plan judged by the checker and
 //! every World by the audit; people, nodes and agents are what the test says they are. [`script`] is the same as text.
 
+mod driver;
+pub mod moves;
 mod objects;
 pub mod script;
 
@@ -15,13 +17,14 @@ use encamp_model::{
     },
 };
 use encamp_world::{
-    AllocEntry, World,
+    AllocEntry, Change, World,
     control::Cx,
     testing::{TestWorld, objects as stored},
 };
 
 use crate::{Fleet, Need, audit::audit, check::check, evaluation, need, turn, wake};
 
+pub use driver::Driver;
 pub use objects::{group, job, node};
 
 /// A cluster of which every move is the test's.
@@ -37,6 +40,8 @@ pub struct Cluster {
     ids: u128,
     /// Every unit that was written, in order.
     pub log: Vec<Unit>,
+    /// What changed since somebody took note, in order.
+    pub changes: Vec<Change>,
 }
 
 impl Default for Cluster {
@@ -58,6 +63,7 @@ impl Cluster {
             fleet: Fleet::new(),
             ids: 0,
             log: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -77,21 +83,42 @@ impl Cluster {
         self.ids
     }
 
+    /// Stores a value, whoever wrote it.
+    pub fn put(&mut self, key: Key, value: &impl serde::Serialize) {
+        let changes = self.store.put(key, value);
+        self.changes.extend(changes);
+    }
+
+    /// Makes a value unreadable.
+    pub fn garble(&mut self, key: Key) {
+        let changes = self.store.put_raw(key, "{\"from\":\"a later version\"}");
+        self.changes.extend(changes);
+    }
+
+    fn write_all(&mut self, writes: &[encamp_model::Write]) {
+        let changes = self.store.write(writes);
+        self.changes.extend(changes);
+    }
+
     /// A node joins, or says something else of itself.
     pub fn join(&mut self, info: &NodeInfo) {
-        self.store.join(info);
+        // A node that is there keeps its heartbeat and its gate's history: only the gate opens again.
+        let mut unit = Unit::new();
+        unit.put(Key::NodeInfo(info.id), info).put(Key::NodeLease(info.id), &stored::lease());
+        self.write_all(&unit.writes);
+        self.gate(info.id, Gate::Ready, true);
     }
 
     /// Heartbeat's verdict on a node.
     pub fn gate(&mut self, node: NodeId, gate: Gate, eligible: bool) {
         let state = NodeState { gate, eligible, since: self.now, generation: 0 };
-        self.store.put(Key::NodeState(node), &state);
+        self.put(Key::NodeState(node), &state);
     }
 
     /// What people want of a node.
     pub fn intend(&mut self, node: NodeId, eligible: bool) {
         let generation = 1 + u64::try_from(self.store.revision()).unwrap_or(0);
-        self.store.put(Key::NodeIntents(node), &NodeIntents { generation, eligible });
+        self.put(Key::NodeIntents(node), &NodeIntents { generation, eligible });
     }
 
     /// Registers a job as the api does: a new version if the declaration changed, and always an evaluation.
@@ -141,7 +168,7 @@ impl Cluster {
             ..stored::eval(&job.id, uid, EvalStatus::Pending, self.now)
         };
         unit.put(Key::Eval(id), &eval);
-        self.store.write(&unit.writes);
+        self.write_all(&unit.writes);
         id
     }
 
@@ -152,7 +179,7 @@ impl Cluster {
             version: alloc.record.version,
             ..stored::status("job", &alloc.record, status, self.now)
         };
-        self.store.put(Key::AllocStatus(alloc.node, id), &said);
+        self.put(Key::AllocStatus(alloc.node, id), &said);
     }
 
     /// Every agent whose node is ready does what it was told: what is to stop ends, and what need not wait runs.
@@ -253,8 +280,9 @@ impl Cluster {
 
     /// Writes a unit as etcd would; panics on a guard that does not hold.
     pub fn write(&mut self, unit: &Unit) {
-        if let Err(guard) = self.store.apply(unit) {
-            panic!("{guard:?} does not hold for {unit:?}");
+        match self.store.apply(unit) {
+            Ok(changes) => self.changes.extend(changes),
+            Err(guard) => panic!("{guard:?} does not hold for {unit:?}"),
         }
         self.log.push(unit.clone());
         let found = audit(self.world());
