@@ -40,14 +40,23 @@ pub(crate) struct Ask<T: Args> {
 #[derive(Subcommand, Debug)]
 #[allow(missing_docs, reason = "each verb's text stands on its arguments, once")]
 pub(crate) enum Verb {
+    /// Make the stored job equal to a file; an equal one is left alone
     Apply(Ask<ApplyArgs>),
+    /// Register a job and follow it until all that can be placed is placed
     Run(Ask<RunArgs>),
+    /// Stop a job and follow it until all of its instances were told to
     Stop(Ask<StopArgs>),
+    /// List the jobs, or show what a name or id names
     Status(Ask<StatusArgs>),
+    /// List jobs, nodes, allocs or evals, or print one as data
     Get(Ask<GetArgs>),
+    /// Print what a task wrote
     Logs(Ask<LogsArgs>),
+    /// List the nodes, or show one and what is free on it
     NodeStatus(Ask<NodeStatusArgs>),
+    /// Show an allocation
     AllocStatus(Ask<AllocStatusArgs>),
+    /// Show an evaluation
     EvalStatus(Ask<EvalStatusArgs>),
     Init(InitArgs),
     Validate(ValidateArgs),

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Where to ask, when nothing says otherwise.
-const DEFAULT_ADDRESS: &str = "http://127.0.0.1:4646";
+pub(crate) const DEFAULT_ADDRESS: &str = "http://127.0.0.1:4646";
 
 /// Flags of every verb that asks a server.
 #[derive(Args, Clone, Debug, Default)]

@@ -115,6 +115,9 @@ impl Error {
     /// What to do next; empty when the message says it all.
     pub(crate) fn next(&self) -> String {
         match self {
+            Error::Unreachable { reason, .. } if reason.contains("certificate") => {
+                "Name the authority's certificate with --ca-cert FILE, or CTL_CACERT or NOMAD_CACERT.".into()
+            }
             Error::Unreachable { origin, .. } => format!(
                 "The address comes from {origin}. Is a server there? `ctl dev` starts one on this machine;\n\
                  --address URL, or CTL_ADDR or NOMAD_ADDR in the environment, names another."

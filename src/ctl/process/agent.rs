@@ -37,17 +37,15 @@ pub(crate) fn run(args: &AgentProcessArgs, screen: &mut Screen) -> Result<Exit> 
     host(&args.common, screen, async |host| {
         let (store, keys) = (Arc::new(args.store.store()?), args.store.keyspace()?);
         let listener = args.listen.listener().await?;
-        let bound = listener.local_addr()?;
-        let config = args.listen.config(bound)?;
+        let config = args.listen.config(listener.local_addr()?)?;
+        let url = ListenArgs::url(&config);
         let node = args.node.config(&args.data_dir, &args.common.region, &config.advertise)?;
         let agent = host.agent(node, args.node.raw_exec()?, store, keys)?;
         host.agent_api(listener, config, agent.clone());
         host.registered(&agent, REGISTER).await;
         let (id, etcd) = (agent.node_id(), args.store.etcd.join(","));
         match agent.problem() {
-            None => host
-                .screen
-                .note(format!("==> Encamp agent is ready: node {id}, http://{bound} (etcd {etcd})")),
+            None => host.screen.note(format!("==> Encamp agent is ready: node {id}, {url} (etcd {etcd})")),
             Some(why) => {
                 host.screen.note(format!("==> Encamp agent runs, but: {why} (node {id}, etcd {etcd})"))
             }

@@ -1,7 +1,6 @@
 //! `ctl dev`: everything in one process, for a laptop.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,6 +15,7 @@ use super::{
     host::{Host, host, nothing_else},
 };
 use crate::{
+    cx::DEFAULT_ADDRESS,
     error::{Error, Result},
     exit::Exit,
     screen::Screen,
@@ -76,8 +76,8 @@ async fn everything(
 ) -> Result<()> {
     let (etcd, keys) = (Arc::new(store.store()?), store.keyspace()?);
     let listener = args.listen.listener().await?;
-    let bound = listener.local_addr()?;
-    let config = args.listen.config(bound)?;
+    let config = args.listen.config(listener.local_addr()?)?;
+    let url = ListenArgs::url(&config);
     let node = args.node.config(&data_dir.join("node"), &args.common.region, &config.advertise)?;
     args.node.raw_exec()?;
     let joined = host.join(etcd.clone(), keys.clone(), config.advertise.clone());
@@ -86,7 +86,7 @@ async fn everything(
     let agent = host.agent(node, true, etcd, keys)?;
     host.api(listener, process, config, Some(agent.clone()));
     host.registered(&agent, REGISTER).await;
-    host.screen.note(ready(bound, store, data_dir));
+    host.screen.note(ready(&url, store, data_dir));
     if let Some(why) = agent.problem() {
         host.screen.note(format!("    But its node is not registered: {why}"));
     }
@@ -94,14 +94,14 @@ async fn everything(
 }
 
 /// What to type next.
-fn ready(bound: SocketAddr, store: &StoreArgs, data_dir: &Path) -> String {
-    let elsewhere = match bound.port() {
-        4646 => String::new(),
-        _ => format!("\n      export CTL_ADDR=http://{bound}"),
+fn ready(url: &str, store: &StoreArgs, data_dir: &Path) -> String {
+    let elsewhere = match url {
+        DEFAULT_ADDRESS => String::new(),
+        _ => format!("\n      export CTL_ADDR={url}"),
     };
     let (etcd, prefix) = (store.etcd.join(","), &store.prefix);
     format!(
-        "==> Encamp dev is ready: http://{bound} (etcd {etcd}, data {})\n\
+        "==> Encamp dev is ready: {url} (etcd {etcd}, data {})\n\
          \x20   Next, in another terminal:{elsewhere}\n\
          \x20     ctl init                            write an example job\n\
          \x20     ctl run example.nomad               run it\n\

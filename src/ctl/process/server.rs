@@ -42,13 +42,12 @@ pub(super) fn serve(
     host(common, screen, async |host| {
         let (etcd, keys) = (Arc::new(store.store()?), store.keyspace()?);
         let listener = listen.listener().await?;
-        let bound = listener.local_addr()?;
-        let config = listen.config(bound)?;
+        let config = listen.config(listener.local_addr()?)?;
+        let url = ListenArgs::url(&config);
         let Some(process) = host.join(etcd, keys, config.advertise.clone()).await? else { return Ok(()) };
         host.loops(&process, loops);
         host.api(listener, process, config, None);
-        host.screen
-            .note(format!("==> Encamp {what} is ready: http://{bound} (etcd {})", store.etcd.join(",")));
+        host.screen.note(format!("==> Encamp {what} is ready: {url} (etcd {})", store.etcd.join(",")));
         host.until_the_end(nothing_else()).await
     })
 }

@@ -44,6 +44,16 @@ fn every_alias_leads_to_a_verb_that_exists_and_stands_in_the_help() {
 }
 
 #[test]
+fn every_verb_says_what_it_does_in_its_own_words() {
+    let command = Cli::command();
+    let mut texts = std::collections::BTreeSet::new();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let about = verb.get_about().unwrap_or_default().to_string();
+        assert!(about.len() > 10 && texts.insert(about.clone()), "{}: {about:?}", verb.get_name());
+    }
+}
+
+#[test]
 fn clap_finds_nothing_wrong_with_the_verbs() {
     Cli::command().debug_assert();
 }

@@ -92,6 +92,12 @@ impl ListenArgs {
         Ok(config)
     }
 
+    /// What people type to reach the process.
+    pub(crate) fn url(config: &ApiConfig) -> String {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", config.advertise)
+    }
+
     /// `HOST:PORT` under which others reach the process.
     fn advertised(&self, bound: SocketAddr) -> String {
         match &self.advertise {

@@ -12,6 +12,7 @@ pub(super) use self::{listen::ListenArgs, node::NodeArgs, store::StoreArgs};
 
 /// Flags of every process.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Process")]
 pub(crate) struct CommonArgs {
     /// error, warn, info, debug, trace, or a filter such as info,encamp_runtime=debug
     #[arg(long, env = "CTL_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]

@@ -19,8 +19,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, env = "CTL_DATACENTER", value_name = "NAME", default_value = "dc1")]
     pub(crate) datacenter: String,
     /// What kind of node it is
-    #[arg(long, env = "CTL_CLASS", value_name = "NAME", default_value = "")]
-    pub(crate) class: String,
+    #[arg(long, env = "CTL_CLASS", value_name = "NAME")]
+    pub(crate) class: Option<String>,
     /// Key-value pair that constraints and tasks can read; may be given more than once
     #[arg(long, env = "CTL_META", value_name = "KEY=VALUE", value_delimiter = ',')]
     pub(crate) meta: Vec<String>,
@@ -31,11 +31,11 @@ pub(crate) struct NodeArgs {
     #[arg(long, env = "CTL_NETWORK_INTERFACE", value_name = "NAME")]
     pub(crate) network_interface: Option<String>,
     /// Room kept from tasks, in MHz and MB
-    #[arg(long, env = "CTL_RESERVED", value_name = "cpu=N,memory=N,disk=N", default_value = "")]
-    pub(crate) reserved: String,
+    #[arg(long, env = "CTL_RESERVED", value_name = "cpu=N,memory=N,disk=N")]
+    pub(crate) reserved: Option<String>,
     /// Ports kept from tasks
-    #[arg(long, env = "CTL_RESERVED_PORTS", value_name = "PORT[-PORT],…", default_value = "")]
-    pub(crate) reserved_ports: String,
+    #[arg(long, env = "CTL_RESERVED_PORTS", value_name = "PORT[-PORT],…")]
+    pub(crate) reserved_ports: Option<String>,
     /// Ports that tasks are given where they ask for any
     #[arg(long, env = "CTL_PORT_RANGE", value_name = "FIRST-LAST", default_value = "20000-32000")]
     pub(crate) port_range: String,
@@ -61,11 +61,11 @@ impl NodeArgs {
             data_dir: data_dir.to_owned(),
             name: self.name.clone(),
             datacenter: self.datacenter.clone(),
-            class: self.class.clone(),
+            class: self.class.clone().unwrap_or_default(),
             region: region.to_owned(),
             meta: meta(&self.meta)?,
-            reserved: reserved(&self.reserved)?,
-            reserved_ports: ports(&self.reserved_ports)?,
+            reserved: reserved(self.reserved.as_deref().unwrap_or_default())?,
+            reserved_ports: ports(self.reserved_ports.as_deref().unwrap_or_default())?,
             port_range: port_range(&self.port_range)?,
             lease_ttl: lease_ttl(&self.lease_ttl)?,
             accept_cluster: accept.map_err(|_| {
