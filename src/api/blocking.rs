@@ -82,7 +82,11 @@ impl Call {
             }
         }
         let index = subject(&world).index(&world, asked).max(asked);
-        Ok(Look { meta: Meta::new(index, self.api.known_leader()), world })
+        let mut meta = Meta::new(index, self.api.known_leader());
+        if self.query.stale {
+            meta.last_contact = self.api.silence();
+        }
+        Ok(Look { meta, world })
     }
 
     /// A page of a table's list.

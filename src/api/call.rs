@@ -56,6 +56,15 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Nanoseconds for which etcd may have gone on without us.
+    pub(crate) fn silence(&self) -> u64 {
+        let behind = self.process.health().behind;
+        let silence = behind.map(|(since, _)| self.process.now().since(since)).unwrap_or_default();
+        u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 impl std::ops::Deref for Api {
     type Target = Shared;
     fn deref(&self) -> &Shared {

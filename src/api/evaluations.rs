@@ -17,6 +17,7 @@ use crate::{
 pub(crate) fn routes() -> Routes<Api> {
     Routes::new()
         .get("/v1/evaluations", Action::ReadJobs, list)
+        .delete("/v1/evaluations", Action::WriteJobs, delete)
         .get("/v1/evaluation/{eval}", Action::ReadJobs, read)
         .get("/v1/evaluation/{eval}/allocations", Action::ReadJobs, allocs)
 }
@@ -69,6 +70,11 @@ async fn list(call: Call) -> Result<Response, Error> {
     let mut lines: Vec<EvalOut> = stored.chain(blocked).filter(asked).collect();
     lines.sort_by_key(|eval| eval.id);
     Ok(call.page(look.meta, lines, |eval| eval.id.to_string()))
+}
+
+/// Answered ones go by themselves, and pending ones are the planner's to answer.
+async fn delete(_: Call) -> Result<Response, Error> {
+    Err(Error::NotServed("DELETE /v1/evaluations".to_owned()))
 }
 
 async fn read(call: Call) -> Result<Response, Error> {

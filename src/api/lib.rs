@@ -1,8 +1,8 @@
 //! The HTTP API: the shapes and routes that Nomad's clients know, answered from the World and written to etcd in units.
 //!
-//! Invariants: every route passes the gate (whose Host, whose Origin), [`auth::authorize`] and the bounds, because
-//! there is no other way to mount one ([`routes::Routes`]). A read is linearizable unless it asks for `stale`; a write
-//! is one unit, decided on a fresh World, and bad input writes nothing. What is stored is never what is shown: [`wire`]
+//! Invariants: every route passes the gate (whose Host, whose Origin), `auth::authorize` and the bounds, because
+//! there is no other way to mount one (`routes::Routes`). A read is linearizable unless it asks for `stale`; a write
+//! is one unit, decided on a fresh World, and bad input writes nothing. What is stored is never what is shown: `wire`
 //! has the shapes. The process holds no state but caches.
 //!
 //! Start with [`serve`]; each resource has a file with its routes on top.

@@ -16,7 +16,7 @@ pub(crate) struct Meta {
     pub(crate) index: i64,
     /// False while etcd cannot be reached.
     pub(crate) known_leader: bool,
-    /// Age of the state in nanoseconds: 0, since a World is never known to be older than its fence.
+    /// How old the state may be, in nanoseconds: 0 after a fence; for a stale read, since when etcd was not heard.
     pub(crate) last_contact: u64,
     /// Where the next page starts; empty if there is none.
     pub(crate) next_token: String,

@@ -74,7 +74,11 @@ async fn without_etcd_reads_and_writes_are_503_and_stale_reads_go_on() {
         let health = lab.get("/healthz").await;
         last = format!("{} {}", health.status, health.text);
         if health.status == 503 {
-            assert_eq!(lab.get("/v1/jobs?stale").await.headers["x-nomad-knownleader"], "false");
+            tokio::time::advance(Duration::from_secs(7)).await;
+            let stale = lab.get("/v1/jobs?stale").await;
+            assert_eq!(stale.headers["x-nomad-knownleader"], "false");
+            let contact: u64 = stale.headers["x-nomad-lastcontact"].to_str().unwrap().parse().unwrap();
+            assert!(contact >= 7000, "{contact} ms");
             assert_eq!(lab.get("/v1/agent/health").await.status, 500);
             lab.store.heal();
             return;

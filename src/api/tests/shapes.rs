@@ -340,3 +340,25 @@ async fn an_allocation_has_ports_and_resources_of_both_eras() {
     let alloc = lab.get(&format!("/v1/allocation/{}", AllocId::from_bits(ALLOC))).await.ok();
     assert_eq!((&alloc["Job"]["Version"], &alloc["TaskResources"]["redis"]["CPU"]), (&json!(0), &json!(200)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_call_that_clients_make_is_served_or_said_not_to_be() {
+    let Some(folder) = facts() else { return };
+    let endpoints = std::fs::read_to_string(folder.join("endpoints.tsv")).unwrap();
+    let requests = std::fs::read_to_string(folder.join("requests.tsv")).unwrap();
+    let calls = endpoints.lines().skip(1).map(|line| line.split('\t').next().unwrap());
+    let calls = calls.chain(requests.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()));
+    let lab = Lab::new().await;
+    let mut unknown = Vec::new();
+    for call in calls.filter(|call| !call.ends_with("/v1/nope") && *call != "POST /v1/status/leader") {
+        let (method, path) = call.split_once(' ').unwrap();
+        let id = "f67a4b07-72a4-5a13-8a0b-bc3cd1b4ed7c";
+        let path =
+            path.replace(":id", id).replace("<id>", id).replace(":job", "x").replace([':', '<', '>'], "");
+        let reply = lab.send(method, &path, "").await;
+        if reply.status == 405 || reply.text == "404 page not found" {
+            unknown.push(format!("{method} {path}: {}", reply.text));
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
