@@ -119,7 +119,8 @@ where
             match handler(call).await {
                 Ok(response) => response,
                 Err(error) => {
-                    if error.status().is_server_error() {
+                    // What is wrong with a caller's job is his to hear, and may quote what it holds.
+                    if error.status().is_server_error() && !matches!(error, Error::Refused(_)) {
                         tracing::info!(%method, path, %error, "request failed");
                     }
                     error.into_response()
