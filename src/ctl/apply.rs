@@ -43,7 +43,7 @@ async fn apply(cx: &mut Cx<'_>, file: &JobFile) -> Result<&'static str> {
         Some(_) => "configured",
         None => "created",
     };
-    let registered = client.register(&file.json).await?;
+    let registered = client.register(&file.submission()).await?;
     jobfile::warn(cx.screen, &registered.warnings, &file.warnings);
     Ok(verdict)
 }

@@ -110,10 +110,9 @@ impl Client {
         self.get(&format!("/v1/job/{}/evaluations", segment(id)), &[]).await
     }
 
-    /// Registers a job, in the API's JSON.
-    pub(crate) async fn register(&self, job: &Value) -> Result<Registered> {
-        let body = serde_json::json!({ "Job": job });
-        let request = self.request(Method::PUT, "/v1/jobs", &[]).json(&body).timeout(ANSWER);
+    /// Registers a job: `{"Job": …}` and what goes with it.
+    pub(crate) async fn register(&self, body: &Value) -> Result<Registered> {
+        let request = self.request(Method::PUT, "/v1/jobs", &[]).json(body).timeout(ANSWER);
         self.decoded("/v1/jobs", self.send(request).await?).await
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Read};
 
 use clap::Args;
 use encamp_model::Job;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cx::Cx,
@@ -46,8 +46,18 @@ pub(crate) struct JobFile {
     pub(crate) job: Job,
     /// The same in the API's JSON, as it is sent.
     pub(crate) json: Value,
+    /// The text as it was written, which the server keeps beside the job.
+    pub(crate) source: String,
     /// What the parser warns of.
     pub(crate) warnings: Vec<String>,
+}
+
+impl JobFile {
+    /// The body of a registration.
+    pub(crate) fn submission(&self) -> Value {
+        let format = if self.source.trim_start().starts_with('{') { "json" } else { "hcl" };
+        json!({ "Job": self.json, "Submission": { "Source": self.source, "Format": format } })
+    }
 }
 
 /// Reads and parses `path` (`-` is stdin). Notes go to the screen's stderr at once.
@@ -63,7 +73,7 @@ pub(crate) fn load(path: &str, vars: &VarArgs, screen: &mut Screen) -> Result<Jo
     }
     let json = encamp_jobspec::to_api_json(&parsed.job);
     let warnings = parsed.warnings.iter().map(ToString::to_string).collect();
-    Ok(JobFile { job: parsed.job, json, warnings })
+    Ok(JobFile { job: parsed.job, json, source: text, warnings })
 }
 
 /// As [`load`], for a server: a namespace that was asked for holds where the file names none.

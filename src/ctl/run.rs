@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &RunArgs, cx: &mut Cx<'_>) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     cx.client = cx.client.within(&file.job.namespace);
-    let registered = cx.client.register(&file.json).await?;
+    let registered = cx.client.register(&file.submission()).await?;
     jobfile::warn(cx.screen, &registered.warnings, &file.warnings);
     if args.detach {
         cx.screen.line("Job registration successful")?;

@@ -85,6 +85,8 @@ fn run_prints_the_five_lines_when_all_is_over_before_the_first_look() {
     assert_eq!(ran.err, "");
     let sent = &server.asked()[0];
     assert!(sent.starts_with("PUT /v1/jobs?namespace=default {\"Job\":{"), "{sent}");
+    let body: Value = serde_json::from_str(&sent[sent.find('{').unwrap()..]).unwrap();
+    assert_eq!(body["Submission"], json!({"Source": encamp_jobspec::EXAMPLE, "Format": "hcl"}));
 }
 
 #[test]
