@@ -224,9 +224,10 @@ impl Alloc {
         self.saved.tasks.values().any(TaskRun::occupies)
     }
 
-    /// Nothing of it was ever handed to a driver.
+    /// Nothing of it ever ran, and no driver has it in hand.
     pub(crate) fn untouched(&self) -> bool {
-        self.saved.tasks.values().all(|t| !t.touched && matches!(t.phase, Phase::Idle | Phase::Dead))
+        let in_hand = |t: &TaskRun| matches!(t.phase, Phase::Starting | Phase::Running | Phase::Stopping);
+        self.saved.tasks.values().all(|t| !t.touched && !in_hand(t))
     }
 
     pub(crate) fn ended(&self) -> bool {

@@ -59,6 +59,8 @@ pub struct RunId {
 pub enum StartFailure {
     /// The start deadline had passed: not the task's fault, and as if nothing had been tried.
     Late,
+    /// The agent itself could not (its disk is full, say): no attempt either, but not at once again.
+    NotNow,
     /// Another attempt may do better.
     Retry(String),
     /// Another attempt would fail alike.

@@ -80,7 +80,9 @@ impl Core {
             Text::Failed { retry_ns, .. } => Some(*retry_ns),
             _ => None,
         });
-        waits.chain(texts).filter(|at| *at > now.boot_ns && *at < u64::MAX).min()
+        // The lease's end starts nothing, but what is told of our health changes.
+        let lease = std::iter::once(self.lease_until_ns);
+        waits.chain(texts).chain(lease).filter(|at| *at > now.boot_ns && *at < u64::MAX).min()
     }
 
     /// Finds the text that the record names, and makes the tasks that it describes.

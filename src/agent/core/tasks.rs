@@ -16,6 +16,9 @@ use crate::restart::{self, Decision, Policy};
 /// First pause before a failed stop is tried again; doubles up to a minute.
 const STOP_PAUSE_NS: u64 = 1_000_000_000;
 
+/// Before a start that the agent itself was not able to make is tried again.
+const NOT_NOW_PAUSE_NS: u64 = 5_000_000_000;
+
 impl Core {
     fn run_of(&mut self, run: &RunId) -> Option<&mut Alloc> {
         let alloc = self.allocs.get_mut(&run.alloc)?;
@@ -45,6 +48,9 @@ impl Core {
         let Some(task) = alloc.saved.tasks.get_mut(&run.task) else { return };
         match failure {
             StartFailure::Late => not_tried(task, now),
+            StartFailure::NotNow => {
+                task.phase = Phase::Waiting { until_ns: now.boot_ns.saturating_add(NOT_NOW_PAUSE_NS) };
+            }
             StartFailure::Retry(reason) => {
                 task.touched = true;
                 task.event("Driver Failure", now.wall, reason);

@@ -513,7 +513,7 @@ impl Shell {
 
     fn start(&mut self, run: RunId, deadline_ns: Option<u64>) {
         let launch = if self.unsaved.contains(&run.alloc) {
-            Err(StartFailure::Retry("the allocation's state cannot be written to the data folder".to_owned()))
+            Err(StartFailure::NotNow)
         } else {
             let view = self.shared.core().view(run.alloc);
             view.ok_or_else(|| StartFailure::Retry("the allocation is gone".to_owned())).and_then(|view| {

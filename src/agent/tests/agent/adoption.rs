@@ -134,3 +134,28 @@ async fn tasks_outlive_a_shutdown_unless_told_otherwise() {
     assert_eq!(status.tasks["t"].restarts, 0);
     assert!(!agent.has_ended());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_down_is_neither_started_nor_reported_nor_an_attempt() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    let node = agent.node;
+    lab.place(node, 1, &record()).await;
+    let before = lab.until_said(node, 1, ClientStatus::Running).await;
+    let (states, aside) = (lab.path().join("state/allocs"), lab.path().join("aside"));
+    std::fs::rename(&states, &aside).expect("renamed");
+    lab.place(node, 2, &record()).await;
+    lab.machine.exit(alloc(1), 1);
+    pass(120).await;
+    assert_eq!(lab.machine.log(), ["start 1", "end 1"]);
+    assert_eq!((lab.status(node, 1).await, lab.status(node, 2).await), (Some(before), None));
+    std::fs::rename(&aside, &states).expect("renamed");
+    lab.until_running(&[1, 2]).await;
+    let status = lab.until_said(node, 2, ClientStatus::Running).await;
+    assert_eq!(status.tasks["t"].restarts, 0);
+    until("the end is told, too", async || match lab.status(node, 1).await {
+        Some(status) if status.tasks["t"].restarts == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}

@@ -155,8 +155,9 @@ async fn a_cluster_that_changes_under_a_running_agent_stops_it_from_touching_any
     let before = lab.store.log().len();
     lab.place(agent.node, 1, &stopped()).await;
     lab.place(agent.node, 2, &record()).await;
+    lab.machine.exit(alloc(1), 1);
     pass(60).await;
-    assert_eq!(lab.machine.log(), ["start 1"]);
+    assert_eq!(lab.machine.log(), ["start 1", "end 1", "start 1"], "but for restarts under the policy");
     let wrote = lab.store.log()[before..].iter().any(|r| r.client == "agent" && r.txn.has_puts());
     assert!(!wrote, "and it writes nothing");
     lab.found(1).await;

@@ -2,6 +2,7 @@
 //! real supervisors.
 
 mod adoption;
+mod etcd;
 mod identity;
 mod lab;
 mod leases;
