@@ -3,7 +3,7 @@
 //! A cache that the World can rebuild: a class is computed again only when a node's fingerprint changed.
 
 use encamp_model::{NodeId, digest::hash, records::NodeInfo};
-use encamp_world::World;
+use encamp_world::{NodeEntry, World};
 
 use crate::target::is_unique;
 
@@ -27,20 +27,26 @@ impl Fleet {
         Fleet::default()
     }
 
-    /// Brings it up to date with a World, and answers the classes in the order of the World's nodes, those without a
-    /// fingerprint left out.
-    pub(crate) fn classes(&mut self, world: &World) -> impl Iterator<Item = u64> {
-        let mut before = self.known.iter().peekable();
-        let mut known = Vec::with_capacity(self.known.len());
+    /// Brings it up to date with a World, and shows every node that has a fingerprint, with its class, in order of id.
+    pub(crate) fn walk<'w>(
+        &mut self,
+        world: &'w World,
+        mut show: impl FnMut(NodeId, &'w NodeEntry, &'w NodeInfo, u64),
+    ) {
+        let mut at = 0;
         for (id, entry) in world.nodes() {
             let Some(info) = entry.info.as_deref() else { continue };
-            while before.next_if(|k| k.id < id).is_some() {}
-            let same = before.next_if(|k| k.id == id).filter(|k| k.info == info.modified);
-            let class = same.map_or_else(|| class(info), |k| k.class);
-            known.push(Known { id, info: info.modified, class });
+            let gone = self.known[at..].iter().take_while(|known| known.id < id).count();
+            self.known.drain(at..at + gone);
+            match self.known.get_mut(at).filter(|known| known.id == id) {
+                Some(known) if known.info == info.modified => {}
+                Some(known) => *known = Known { id, info: info.modified, class: class(info) },
+                None => self.known.insert(at, Known { id, info: info.modified, class: class(info) }),
+            }
+            show(id, entry, &info.value, self.known[at].class);
+            at += 1;
         }
-        self.known = known;
-        self.known.iter().map(|k| k.class)
+        self.known.truncate(at);
     }
 }
 

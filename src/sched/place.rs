@@ -131,7 +131,7 @@ impl<'j> Placer<'j> {
                 self.heap.extend(now);
                 continue;
             }
-            if let Ok(ports) = self.ports.assign(&sites.list[site].room, sites.list[site].info, seed) {
+            if let Ok(ports) = self.ports.assign(sites.list[site].room(), sites.list[site].info, seed) {
                 return Some(Spot { site, ports, after: Vec::new() });
             }
         }
@@ -147,14 +147,14 @@ impl<'j> Placer<'j> {
             return None;
         }
         let site = &sites.list[at];
-        let mut room = site.room.clone();
+        let mut room = site.room().clone();
         room.used = minus(room.used, chain.ask);
         if !fits(&room, self.demand.ask) {
             return None;
         }
         // Ports that nobody holds come first; then those that are given up with the room.
-        let assigned = self.ports.assign(&site.room, site.info, seed).or_else(|_| {
-            let held = site.room.ports.iter().copied().filter(|p| !chain.ports.contains(p));
+        let assigned = self.ports.assign(site.room(), site.info, seed).or_else(|_| {
+            let held = site.room().ports.iter().copied().filter(|p| !chain.ports.contains(p));
             room.ports = std::sync::Arc::new(held.collect());
             self.ports.assign(&room, site.info, seed)
         });
@@ -188,12 +188,14 @@ impl<'j> Placer<'j> {
 
     fn rank(&self, sites: &Sites<'_>, at: usize) -> Option<Rank> {
         let site = &sites.list[at];
-        if !fits(&site.room, self.demand.ask) || !self.ports.fixed_free(&site.room) || !self.is_apart(site.id)
+        if !fits(site.room(), self.demand.ask)
+            || !self.ports.fixed_free(site.room())
+            || !self.is_apart(site.id)
         {
             return None;
         }
         let alike = self.alike.get(&at).copied().unwrap_or(0);
-        let score = fit(&site.room, self.demand.ask) - alike * self.penalty;
+        let score = fit(site.room(), self.demand.ask) - alike * self.penalty;
         Some(Rank { score, site: Reverse(at) })
     }
 }

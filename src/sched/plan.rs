@@ -92,7 +92,9 @@ pub fn plan(
 
 /// Can the planner look at this job? Not while its declaration or its state is unreadable.
 pub fn is_plannable(world: &World, job: &JobId) -> bool {
-    !world.is_opaque(&Key::Job(job.clone())) && !world.is_opaque(&Key::JobState(job.clone()))
+    // Most often nothing is, and then no key needs to be looked for.
+    world.opaque().next().is_none()
+        || !(world.is_opaque(&Key::Job(job.clone())) || world.is_opaque(&Key::JobState(job.clone())))
 }
 
 struct Run<'w, 'r> {

@@ -15,8 +15,8 @@ pub(crate) struct Site<'w> {
     pub(crate) entry: &'w NodeEntry,
     pub(crate) info: &'w NodeInfo,
     pub(crate) class: u64,
-    /// What is left, this run's placements included.
-    pub(crate) room: Room,
+    /// What is left, where that isn't just what is stored: other runs' assumed placements and this run's are taken.
+    taken: Option<Room>,
     /// What this run has placed here, so that it can be told apart from what other runs are believed to have.
     own: Option<Box<Own>>,
 }
@@ -37,18 +37,16 @@ pub(crate) struct Sites<'w> {
 
 impl<'w> Sites<'w> {
     pub(crate) fn of(world: &'w World, fleet: &mut Fleet) -> Self {
-        let nodes = world.nodes().filter_map(|(id, entry)| Some((id, entry, entry.info.as_deref()?)));
-        let open = nodes.zip(fleet.classes(world)).filter(|((_, entry, _), _)| entry.takes_placements());
-        let list = open
-            .map(|((id, entry, info), class)| Site {
-                id,
-                entry,
-                info: &info.value,
-                class,
-                room: world.room(id),
-                own: None,
-            })
-            .collect();
+        let mut list = Vec::new();
+        let mut assumed = world.overlay().nodes().peekable();
+        fleet.walk(world, |id, entry, info, class| {
+            while assumed.next_if(|on| *on < id).is_some() {}
+            let assumed = assumed.next_if_eq(&id).is_some();
+            if entry.takes_placements() {
+                let taken = assumed.then(|| world.room(id));
+                list.push(Site { id, entry, info, class, taken, own: None });
+            }
+        });
         Sites { list, assumed: !world.overlay().is_empty() }
     }
 
@@ -66,15 +64,21 @@ impl<'w> Sites<'w> {
                 if let Some(own) = &site.own {
                     take(&mut room, own.ask, own.ports.iter().copied());
                 }
-                room != site.room && fits(&room, ask) && ports.assign(&room, site.info, 0).is_ok()
+                room != *site.room() && fits(&room, ask) && ports.assign(&room, site.info, 0).is_ok()
             })
     }
 }
 
 impl Site<'_> {
+    /// What is left, this run's placements included.
+    pub(crate) fn room(&self) -> &Room {
+        self.taken.as_ref().unwrap_or(&self.entry.room)
+    }
+
     /// Takes room for a placement of this run.
     pub(crate) fn take(&mut self, ask: Ask, ports: &[AssignedPort]) {
-        take(&mut self.room, ask, ports.iter().map(|p| p.value));
+        let room = self.taken.get_or_insert_with(|| self.entry.room.clone());
+        take(room, ask, ports.iter().map(|p| p.value));
         let own = self.own.get_or_insert_default();
         own.ask = sum(own.ask, ask);
         own.ports.extend(ports.iter().map(|p| p.value));

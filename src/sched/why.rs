@@ -64,7 +64,7 @@ pub(crate) fn explain(
             named.push((true, reason));
         } else if let Some(at) = site {
             why.nodes_exhausted += 1;
-            let lacks = lacks(&sites.list[at].room, info, demand);
+            let lacks = lacks(sites.list[at].room(), info, demand);
             for lack in &lacks {
                 *why.exhausted.entry(lack.dimension.clone()).or_default() += 1;
                 if let Some(missing) = lack.missing {

@@ -39,6 +39,11 @@ impl Overlay {
         self.nodes.is_empty()
     }
 
+    /// The nodes that some are assumed on, in order of id.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
+    }
+
     /// Those assumed on a node.
     pub(crate) fn on(&self, node: NodeId) -> Option<&imbl::OrdMap<AllocId, Placed>> {
         self.nodes.get(&node)
