@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     kind::Kind,
     show::short,
+    wire::{Allocation, Evaluation, JobStub, Node},
 };
 
 /// A prefix shorter than this fits nothing.
@@ -21,6 +22,7 @@ pub(crate) struct Match {
     pub(crate) id: String,
     /// What distinguishes it for a person.
     pub(crate) label: String,
+    namespace: Option<String>,
     exact: bool,
 }
 
@@ -29,11 +31,7 @@ pub(crate) struct Match {
 /// # Errors
 /// [`Error::Unknown`] or [`Error::Ambiguous`], beside those of asking.
 pub(crate) async fn one(cx: &Cx<'_>, kind: Kind, given: &str) -> Result<Match> {
-    let given = match Kind::split(given) {
-        Some((named, rest)) if named == kind => rest,
-        _ => given,
-    };
-    choose(matching(cx, kind, given).await?, kind.word(), given)
+    any(cx, &[kind], given).await
 }
 
 /// The one thing of any of these kinds that `given` names; `KIND/NAME` says which.
@@ -56,9 +54,10 @@ pub(crate) async fn any(cx: &Cx<'_>, kinds: &[Kind], given: &str) -> Result<Matc
     choose(found, &words.join(", "), given)
 }
 
+/// The exact one of the first kind that has any; else the only one.
 fn choose(mut found: Vec<Match>, kind: &str, given: &str) -> Result<Match> {
-    if let Some(at) = found.iter().position(|m| m.exact) {
-        return Ok(found.swap_remove(at));
+    if let Some(first) = found.iter().find(|m| m.exact).map(|m| m.kind) {
+        found.retain(|m| m.exact && m.kind == first);
     }
     match found.len() {
         0 => Err(Error::Unknown { kind: kind.into(), given: given.into() }),
@@ -75,59 +74,52 @@ fn choose(mut found: Vec<Match>, kind: &str, given: &str) -> Result<Match> {
 
 async fn matching(cx: &Cx<'_>, kind: Kind, given: &str) -> Result<Vec<Match>> {
     let client = &cx.client;
-    let all: Vec<(String, String, String)> = match kind {
-        Kind::Job => {
-            let jobs = client.jobs(given).await?;
-            jobs.into_iter()
-                .map(|j| (j.id.clone(), j.id.clone(), format!("job {} ({})", j.id, j.status)))
-                .collect()
-        }
+    let all: Vec<Match> = match kind {
+        Kind::Job => client.jobs(given).await?.into_iter().map(|j| Match::job(j, given)).collect(),
         // Nodes go by name too, so that all are asked for.
-        Kind::Node => {
-            let nodes = client.nodes("").await?;
-            nodes
-                .into_iter()
-                .map(|n| {
-                    let label = format!("node {} {} ({})", short(&n.id), n.name, n.status);
-                    (n.id, n.name, label)
-                })
-                .collect()
-        }
+        Kind::Node => client.nodes("").await?.into_iter().map(|n| Match::node(n, given)).collect(),
         Kind::Alloc | Kind::Eval if given.len() < MIN_PREFIX => Vec::new(),
-        Kind::Alloc => {
-            let allocs = client.allocs(given).await?;
-            allocs
-                .into_iter()
-                .map(|a| {
-                    let label = format!("alloc {} {} ({})", short(&a.id), a.name, a.client_status);
-                    (a.id, String::new(), label)
-                })
-                .collect()
-        }
-        Kind::Eval => {
-            let evals = client.evals(given).await?;
-            evals
-                .into_iter()
-                .map(|e| {
-                    let label = format!("eval {} of {} ({})", short(&e.id), e.job_id, e.status);
-                    (e.id, String::new(), label)
-                })
-                .collect()
-        }
+        Kind::Alloc => client.allocs(given).await?.into_iter().map(|a| Match::alloc(a, given)).collect(),
+        Kind::Eval => client.evals(given).await?.into_iter().map(|e| Match::eval(e, given)).collect(),
     };
-    let fits = |id: &str, name: &str| {
-        id.starts_with(given) && given.len() >= MIN_PREFIX || name == given || id == given
-    };
-    Ok(all
-        .into_iter()
-        .filter(|(id, name, _)| fits(id, name))
-        .map(|(id, name, label)| Match { kind, exact: id == given || name == given, id, label })
-        .collect())
+    let begins = |m: &Match| m.id.starts_with(given) && given.len() >= MIN_PREFIX;
+    Ok(all.into_iter().filter(|m| m.exact || begins(m)).collect())
 }
 
 impl Match {
     /// True when the whole name or id was typed.
     pub(crate) fn is_exact(&self) -> bool {
         self.exact
+    }
+
+    /// From here on the verb asks about the namespace that this was found in.
+    pub(crate) fn enter(&self, cx: &mut Cx<'_>) {
+        if let Some(namespace) = &self.namespace {
+            cx.client = cx.client.within(namespace);
+        }
+    }
+
+    fn job(job: JobStub, given: &str) -> Self {
+        let namespace = Some(job.namespace).filter(|name| !name.is_empty());
+        let within = namespace.as_deref().filter(|name| *name != "default");
+        let within = within.map(|name| format!(" in namespace {name}")).unwrap_or_default();
+        let label = format!("job {}{within} ({})", job.id, job.status);
+        Match { kind: Kind::Job, exact: job.id == given, id: job.id, label, namespace }
+    }
+
+    fn node(node: Node, given: &str) -> Self {
+        let label = format!("node {} {} ({})", short(&node.id), node.name, node.status);
+        let exact = node.id == given || node.name == given;
+        Match { kind: Kind::Node, exact, id: node.id, label, namespace: None }
+    }
+
+    fn alloc(alloc: Allocation, given: &str) -> Self {
+        let label = format!("alloc {} {} ({})", short(&alloc.id), alloc.name, alloc.client_status);
+        Match { kind: Kind::Alloc, exact: alloc.id == given, id: alloc.id, label, namespace: None }
+    }
+
+    fn eval(eval: Evaluation, given: &str) -> Self {
+        let label = format!("eval {} of {} ({})", short(&eval.id), eval.job_id, eval.status);
+        Match { kind: Kind::Eval, exact: eval.id == given, id: eval.id, label, namespace: None }
     }
 }

@@ -97,8 +97,9 @@ fn collection(kind: Kind) -> &'static str {
 }
 
 /// One thing: the whole object for data, its entry of the list for a table.
-async fn one(cx: &Cx<'_>, kind: Kind, name: &str, output: Output) -> Result<Value> {
+async fn one(cx: &mut Cx<'_>, kind: Kind, name: &str, output: Output) -> Result<Value> {
     let found = find::one(cx, kind, name).await?;
+    found.enter(cx);
     if matches!(output, Output::Json | Output::Yaml) {
         let path = match kind {
             Kind::Job => "/v1/job/",

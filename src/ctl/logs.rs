@@ -76,7 +76,9 @@ async fn allocation(args: &LogsArgs, cx: &mut Cx<'_>) -> Result<Allocation> {
         };
         return cx.client.alloc(&id).await?.ok_or_else(|| unknown("allocation", &id));
     };
-    let job = find::one(cx, Kind::Job, job).await?.id;
+    let found = find::one(cx, Kind::Job, job).await?;
+    found.enter(cx);
+    let job = found.id;
     let allocs = cx.client.job_allocs(&job).await?;
     // A running one rather than an ended one, the newest of those.
     let newest =

@@ -40,6 +40,7 @@ pub(crate) async fn run(args: &StopArgs, cx: &mut Cx<'_>) -> Result<Exit> {
             format!("Give the whole name, or --yes: `ctl stop {}`.", job.id),
         ));
     }
+    job.enter(cx);
     let stopped = cx.client.deregister(&job.id, args.purge).await?;
     if args.detach {
         cx.screen.line(stopped.eval_id)?;

@@ -73,6 +73,7 @@ pub(crate) async fn run_eval(args: &EvalStatusArgs, cx: &mut Cx<'_>) -> Result<E
 }
 
 async fn show(cx: &mut Cx<'_>, found: &Match) -> Result<Exit> {
+    found.enter(cx);
     match found.kind {
         Kind::Job => job::show(cx, &found.id).await,
         Kind::Node => node_status::one(cx, &found.id).await,
@@ -88,10 +89,15 @@ async fn jobs(cx: &mut Cx<'_>) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     jobs.sort_by(|a, b| (&a.namespace, &a.id).cmp(&(&b.namespace, &b.id)));
-    let mut table = Table::new(["ID", "Type", "Priority", "Status", "Submit Date"]);
+    let every = cx.client.namespace() == "*";
+    let mut table = match every {
+        true => Table::new(["ID", "Namespace", "Type", "Priority", "Status", "Submit Date"]),
+        false => Table::new(["ID", "Type", "Priority", "Status", "Submit Date"]),
+    };
     for job in jobs {
         let status = if job.stop { format!("{} (stopped)", job.status) } else { job.status };
-        table.row([job.id, job.kind, job.priority.to_string(), status, time::date(job.submit_time)]);
+        let rest = [job.kind, job.priority.to_string(), status, time::date(job.submit_time)];
+        table.row(std::iter::once(job.id).chain(every.then_some(job.namespace)).chain(rest));
     }
     cx.screen.line(table)?;
     Ok(Exit::Ok)

@@ -286,6 +286,14 @@ fn status_lists_jobs() {
             "web         service  50        running  2026-11-22T11:00:00Z",
         ],
     );
+    server.ctl(&["status", "-namespace", "*"]).shows(
+        Exit::Ok,
+        &[
+            "ID          Namespace  Type     Priority  Status   Submit Date",
+            "api/worker  default    service  50        running  2026-11-22T11:00:00Z",
+            "web         default    service  50        running  2026-11-22T11:00:00Z",
+        ],
+    );
     Mock::new().on("GET /v1/jobs", json!([])).start().ctl(&["status"]).shows(Exit::Ok, &["No running jobs"]);
 }
 
@@ -393,6 +401,23 @@ fn alloc_screen() -> Vec<&'static str> {
         "Task \"greeter\" is \"running\"",
         "No events yet",
     ]
+}
+
+#[test]
+fn a_job_of_one_name_in_two_namespaces_is_ambiguous_and_one_is_asked_for_in_its_own() {
+    let team = with(stub("web"), json!({"Namespace": "team"}));
+    let both = Mock::new().on("GET /v1/jobs", json!([stub("web"), team.clone()])).start();
+    both.ctl(&["stop", "-namespace=*", "web"]).fails(&[
+        "fits more than one job",
+        "job web (running)",
+        "job web in namespace team (running)",
+    ]);
+    let one = Mock::new()
+        .on("GET /v1/jobs", json!([team]))
+        .on("DELETE /v1/job/web", json!({"EvalID": EVAL}))
+        .start();
+    one.ctl(&["stop", "-detach", "-namespace=*", "web"]).shows(Exit::Ok, &[EVAL]);
+    assert_eq!(one.asked().pop().unwrap(), "DELETE /v1/job/web?namespace=team");
 }
 
 #[test]
