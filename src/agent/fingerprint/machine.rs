@@ -152,7 +152,7 @@ fn arch(machine: &str) -> &str {
 }
 
 /// Total memory in bytes, from the text of `/proc/meminfo`.
-pub(super) fn parse_memory(meminfo: &str) -> i64 {
+pub(crate) fn parse_memory(meminfo: &str) -> i64 {
     let kib = meminfo
         .lines()
         .find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
@@ -160,7 +160,7 @@ pub(super) fn parse_memory(meminfo: &str) -> i64 {
 }
 
 /// Name and version, from the text of `/etc/os-release`.
-pub(super) fn parse_os_release(text: &str) -> (String, String) {
+pub(crate) fn parse_os_release(text: &str) -> (String, String) {
     let field = |name: &str| {
         let value = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('='));
         value.unwrap_or_default().trim_matches('"').to_owned()
@@ -169,7 +169,7 @@ pub(super) fn parse_os_release(text: &str) -> (String, String) {
 }
 
 /// The mount that `path` is on, from the text of `/proc/self/mounts`.
-pub(super) fn volume_of(mounts: &str, path: &Path) -> String {
+pub(crate) fn volume_of(mounts: &str, path: &Path) -> String {
     let mut best: Option<(&Path, &str)> = None;
     for line in mounts.lines() {
         let mut words = line.split(' ');

@@ -3,8 +3,8 @@
 //! What fluctuates by itself (CPU frequency, free disk) is read once, so that a changed fingerprint means a changed
 //! machine.
 
-mod machine;
-mod network;
+pub(crate) mod machine;
+pub(crate) mod network;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

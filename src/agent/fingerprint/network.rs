@@ -8,14 +8,14 @@ use nix::ifaddrs::getifaddrs;
 use crate::{Config, Error};
 
 /// Addresses (with prefix lengths) by interface.
-pub(super) type Interfaces = BTreeMap<String, Vec<(IpAddr, u8)>>;
+pub(crate) type Interfaces = BTreeMap<String, Vec<(IpAddr, u8)>>;
 
 /// Assumed where the link does not tell its speed.
 const MBITS: i64 = 1000;
 
 /// The interface that the owner named, else the one of the default route, else loopback; and its first address,
 /// IPv4 before IPv6. `advertise` replaces the address.
-pub(super) fn choose(
+pub(crate) fn choose(
     interfaces: &Interfaces,
     default_route: Option<&str>,
     wanted: Option<&str>,
@@ -87,7 +87,7 @@ fn interfaces() -> Result<Interfaces, Error> {
 }
 
 /// The interface of the default route, from the text of `/proc/net/route`.
-pub(super) fn default_route(routes: &str) -> Option<&str> {
+pub(crate) fn default_route(routes: &str) -> Option<&str> {
     routes.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace();
         let (device, destination) = (words.next()?, words.next()?);

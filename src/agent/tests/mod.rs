@@ -3,6 +3,8 @@
 mod core_life;
 mod core_permission;
 mod core_random;
+mod fingerprint;
+mod folders;
 mod kit;
 mod pieces;
 mod rig;
