@@ -236,6 +236,9 @@ fn arguments(port: u16, data_dir: &Path) -> Vec<String> {
         ("listen-peer-urls", "http://127.0.0.1:0".to_owned()),
         ("initial-advertise-peer-urls", peer.to_owned()),
         ("initial-cluster", format!("dev={peer}")),
+        // Alone on its machine it need not wait a second to find that nobody else leads.
+        ("heartbeat-interval", "20".to_owned()),
+        ("election-timeout", "200".to_owned()),
         ("auto-compaction-mode", "periodic".to_owned()),
         ("auto-compaction-retention", "1h".to_owned()),
         ("logger", "zap".to_owned()),

@@ -21,7 +21,11 @@ pub(crate) fn bullets(metric: &Metric, indent: &str) -> Vec<String> {
         bullet(format!("Class {name:?}: {} excluded by filter", nodes(n)))
     });
     counted(&metric.constraint_filtered, |name, n| {
-        bullet(format!("Constraint {name:?}: {} excluded by filter", nodes(n)))
+        bullet(match name.starts_with("driver ") {
+            // `driver docker missing on 3 nodes`: a sentence already.
+            true => format!("{name} on {}", nodes(n)),
+            false => format!("Constraint {name:?}: {} excluded by filter", nodes(n)),
+        })
     });
     if metric.nodes_exhausted > 0 {
         bullet(format!("Resources exhausted on {}", nodes(metric.nodes_exhausted)));
