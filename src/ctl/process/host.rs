@@ -91,25 +91,14 @@ async fn signals(shutdown: CancellationToken) {
 impl Host<'_> {
     /// Joins the installation: one World for everything in this process.
     pub(super) async fn join(
-        &mut self,
+        &self,
         store: Arc<dyn Store>,
         keys: Keyspace,
         address: String,
     ) -> Result<Option<Process>> {
-        // Who has an address of its own serves the API there.
-        let serves_api = !address.is_empty();
-        let options = Options { region: self.region.clone(), address, serves_api, ..Options::default() };
+        let options = Options { region: self.region.clone(), address, ..Options::default() };
         match Process::start(store, keys, options, self.shutdown.clone()).await {
-            Ok(process) => {
-                let (failed, shutdown) = (process.clone(), self.shutdown.clone());
-                self.part(async move {
-                    tokio::select! {
-                        why = failed.failed() => Err(Error::process(why, "Start it anew.")),
-                        () = shutdown.cancelled() => Ok(()),
-                    }
-                });
-                Ok(Some(process))
-            }
+            Ok(process) => Ok(Some(process)),
             Err(_) if self.shutdown.is_cancelled() => Ok(None),
             Err(error) => Err(Error::process(error.to_string(), "")),
         }
@@ -241,9 +230,7 @@ async fn first_failure(parts: &mut JoinSet<Result<()>>, shutdown: &CancellationT
             }
             Ok(Err(error)) => return Err(error),
             Ok(Ok(())) if shutdown.is_cancelled() => return Ok(()),
-            Ok(Ok(())) => {
-                return Err(Error::process("a part of this process ended (see the log)", "Start it anew."));
-            }
+            Ok(Ok(())) => {}
         }
     }
     shutdown.cancelled().await;
