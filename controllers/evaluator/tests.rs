@@ -59,6 +59,8 @@ fn a_lost_node_calls_for_its_jobs_only_and_once() {
     assert!(driver.run(&mut cluster));
     assert_eq!(pending(&cluster, "web"), [Trigger::NodeUpdate]);
     assert_eq!(pending(&cluster, "other"), []);
+    let told: Vec<_> = cluster.world().evals().filter_map(|(_, eval)| eval.node).collect();
+    assert_eq!(told, [NodeIdOf::n(1)]);
     assert!(!driver.run(&mut cluster), "one is enough");
 }
 
@@ -73,6 +75,18 @@ fn a_refused_instance_calls_for_its_job() {
     cluster.say(id, ClientStatus::Refused);
     driver.run(&mut cluster);
     assert_eq!(pending(&cluster, "web"), [Trigger::AllocStop]);
+}
+
+#[test]
+fn a_node_that_no_longer_meets_a_changed_constraint_calls_for_its_jobs() {
+    let (mut cluster, mut driver) = running(&["count=1"]);
+    cluster.join(&node(1, &["meta.fast=true"]));
+    cluster.apply(&job("web", &["count=1", "constraint=${meta.fast}|=|true"]));
+    rest(&mut driver, &mut cluster);
+    assert_eq!(cluster.world().allocs().count(), 1, "it may stay");
+    cluster.join(&node(1, &["meta.fast=false"]));
+    driver.run(&mut cluster);
+    assert_eq!(pending(&cluster, "web"), [Trigger::Scheduled]);
 }
 
 #[test]
@@ -148,7 +162,7 @@ impl NodeIdOf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_change_is_missed(steps in prop::collection::vec(any_move(), 1..40)) {

@@ -2,7 +2,7 @@
 
 use encamp_model::{
     AllocId, ClusterUid, InstanceId, Key, Unit,
-    records::{Desired, EvalStatus, Gate, StopReason},
+    records::{Desired, EvalStatus, Gate, StopReason, Want},
 };
 use encamp_sched::{
     audit::{Law, audit_settled},
@@ -150,6 +150,29 @@ fn evaluations_of_a_purged_job_are_canceled_after_its_work_is_told_to_stop() {
 }
 
 #[test]
+fn a_want_remembers_the_last_world_that_it_was_tried_on() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &["cpu=5000"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let revision = |cluster: &Cluster| {
+        let state = cluster.world().job(&web()).and_then(|e| e.state.clone()).expect("it waits");
+        match state.wants["app"].as_slice() {
+            [Want::Room { revision, .. }] => *revision,
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = revision(&cluster);
+    cluster.evaluate(&web(), false);
+    rest(&mut driver, &mut cluster);
+    assert_eq!(revision(&cluster), first, "no node changed: nothing is written");
+    cluster.join(&node(2, &[]));
+    cluster.evaluate(&web(), false);
+    rest(&mut driver, &mut cluster);
+    assert!(revision(&cluster) > first, "the new node was tried, too");
+}
+
+#[test]
 fn very_many_evaluations_are_answered_in_several_runs() {
     let mut cluster = fleet_of(1, &[]);
     cluster.apply(&job("web", &[]));
@@ -169,7 +192,7 @@ fn the_same_world_gives_the_same_plan() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_evaluation_is_missed(steps in prop::collection::vec(any_move(), 1..40), budget in 1..6_usize) {

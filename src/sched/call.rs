@@ -2,7 +2,7 @@
 
 use encamp_model::{
     EvalId, JobId, Key, NodeId, Unit,
-    records::{Eval, EvalStatus},
+    records::{Eval, EvalStatus, Trigger},
 };
 use encamp_world::{World, control::Cx};
 
@@ -26,6 +26,13 @@ pub fn evaluation(
         let outcome = world.eval(*before).and_then(|eval| eval.outcome.as_ref());
         outcome.is_some_and(|outcome| outcome.next == Some(id))
     });
+    // Work is lost with a node: say with which.
+    let lost = || {
+        let allocs = world.registration(call.uid).into_iter().flat_map(|r| r.allocs.values());
+        let down = |node: NodeId| world.node(node).is_some_and(|n| n.is_down());
+        allocs.filter(|a| a.is_live()).map(|a| a.node).find(|node| down(*node))
+    };
+    let node = node.or_else(|| (call.trigger == Trigger::NodeUpdate).then(lost).flatten());
     let eval = Eval {
         job: job.clone(),
         uid: call.uid,
