@@ -64,6 +64,9 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), Error> {
 pub(crate) fn job_field(body: &Map<String, Value>, namespace: Option<&str>) -> Result<Value, Error> {
     let missing = || Error::Malformed("Job must be specified".to_owned());
     let mut job = field(body, "Job").ok_or_else(missing)?.clone();
+    if !job.is_object() {
+        return Err(Error::Malformed("Job must be an object".to_owned()));
+    }
     if let (Some(namespace), Some(map)) = (namespace, job.as_object_mut())
         && field(map, "Namespace").and_then(Value::as_str).is_none_or(str::is_empty)
     {

@@ -48,6 +48,10 @@ async fn read(call: Call) -> Result<Response, Error> {
     let id = id(&call);
     let look = call.look(|world| subject(world, &id)).await?;
     let Some(job) = jobs::current(&look.world, &id)? else { return Err(look.not_found("job")) };
+    if call.query.flag("canonical") {
+        // As it is stored, without the defaults that clients expect to be filled in: `ctl apply` compares with it.
+        return Ok(call.answer(&look.meta, &encamp_jobspec::to_api_json(&job.value)));
+    }
     let around = Around::current(&look.world, &job, &call.api.config.region);
     Ok(call.answer(&look.meta, &whole(&job, &around)))
 }

@@ -84,6 +84,15 @@ impl Unit {
         self.writes.is_empty()
     }
 
+    /// Could etcd take it at all? A unit that is too large or writes a key twice is a mistake of its maker.
+    pub fn is_possible(&self) -> bool {
+        let keys: BTreeSet<&Key> = self.writes.iter().map(Write::key).collect();
+        keys.len() == self.writes.len()
+            && self.writes.len() <= Self::MAX_OPS
+            && self.guards.len() <= Self::MAX_OPS
+            && self.value_bytes() <= Self::MAX_BYTES
+    }
+
     /// Rests on `key` being at `mod_revision` (0: absent).
     pub fn unchanged(&mut self, key: Key, mod_revision: i64) -> &mut Self {
         self.guards.insert(Guard::Unchanged(key, mod_revision));

@@ -54,7 +54,7 @@ pub(crate) async fn commit(
         };
         match &error {
             // It may have been said after the write was applied; a read tells, since it can't land any more.
-            Error::NoSpace { .. } => return after_no_space(store, keys, &key, error).await,
+            Error::NoSpace { .. } if tries == 1 => return after_no_space(store, keys, &key, error).await,
             Error::TooLarge { .. } | Error::Invalid { .. } => return Err(CommitError::TooLarge(error)),
             _ if error.retryable() && tries < TRIES => tokio::time::sleep(backoff.next_delay()).await,
             _ => return Err(CommitError::Unavailable(error)),

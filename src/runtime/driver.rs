@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use encamp_model::{ClusterUid, InstanceId, Keyspace, Timestamp, Unit};
+use encamp_model::{AllocId, ClusterUid, InstanceId, Keyspace, NodeId, Timestamp, Unit};
 use encamp_store::{LeaseId, Txn};
 use encamp_world::{
     Change, Overlay, World,
@@ -19,6 +19,8 @@ use crate::{leadership::Leadership, pack::Packed, retry::Backoff};
 const IN_FLIGHT: usize = 4;
 /// Operations that wait for a place in flight at most, before no further key is looked at: eight transactions' worth.
 const BACKLOG_OPS: usize = 8 * Unit::MAX_OPS;
+/// Keys looked at in one poll: then what they decided is sent, and answers are taken in.
+const SLICE: usize = 64;
 /// How often everything is looked at without an event.
 pub const RESYNC: Duration = Duration::from_secs(60);
 
@@ -48,6 +50,26 @@ struct Run {
     again: bool,
     /// A unit was not committed.
     failed: bool,
+    /// Its placements, which are assumed until it ends.
+    placed: Vec<(NodeId, AllocId)>,
+}
+
+/// A key whose transactions fail: looked at again after growing pauses, and sent alone.
+#[derive(Debug)]
+struct Suspect {
+    until: Timestamp,
+    backoff: Backoff,
+}
+
+impl Suspect {
+    fn new() -> Self {
+        let backoff = Backoff::exact(Duration::from_millis(200), Duration::from_secs(30));
+        Suspect { until: Timestamp::default(), backoff }
+    }
+
+    fn failed(&mut self, now: Timestamp) {
+        self.until = now + self.backoff.next_delay();
+    }
 }
 
 /// What came of a reconcile: for logs, metrics and tests.
@@ -65,20 +87,25 @@ pub struct Ran<K> {
 pub struct Driver<C: Controller> {
     controller: C,
     keys: Keyspace,
+    cluster: ClusterUid,
     world: World,
     overlay: Overlay,
     queue: Queue<C::Key>,
     leadership: Leadership,
     lease: Option<LeaseId>,
     cx: Option<Cx>,
-    /// Writing is off: the cluster key is gone or another's.
-    halted: bool,
     runs: BTreeMap<C::Key, Run>,
     backlog: VecDeque<(C::Key, Unit)>,
     backlog_ops: usize,
     in_flight: BTreeMap<TxnId, Vec<C::Key>>,
     asking: Option<TxnId>,
     next_txn: u64,
+    /// Keys whose transactions failed for another reason than a lost race.
+    suspects: BTreeMap<C::Key, Suspect>,
+    /// Nothing but lost races ended the present epoch, if anything did.
+    only_conflicts: bool,
+    /// The last poll left keys for the next.
+    more: bool,
     failures: Backoff,
     resync: Option<Duration>,
     next_resync: Timestamp,
@@ -88,25 +115,34 @@ pub struct Driver<C: Controller> {
 }
 
 impl<C: Controller> Driver<C> {
-    /// A loop that has seen nothing yet.
-    pub fn new(controller: C, keys: Keyspace, instance: InstanceId, address: String) -> Self {
+    /// A loop that has seen nothing yet, for one installation.
+    pub fn new(
+        controller: C,
+        keys: Keyspace,
+        cluster: ClusterUid,
+        instance: InstanceId,
+        address: String,
+    ) -> Self {
         let world = World::new(std::sync::Arc::new(keys.clone()));
         Driver {
             controller,
             keys,
+            cluster,
             world,
             overlay: Overlay::default(),
             queue: Queue::default(),
             leadership: Leadership::new(C::NAME, instance, address),
             lease: None,
             cx: None,
-            halted: false,
             runs: BTreeMap::new(),
             backlog: VecDeque::new(),
             backlog_ops: 0,
             in_flight: BTreeMap::new(),
             asking: None,
             next_txn: 0,
+            suspects: BTreeMap::new(),
+            only_conflicts: true,
+            more: false,
             failures: Backoff::exact(Duration::from_millis(100), Duration::from_secs(10)),
             resync: Some(RESYNC),
             next_resync: Timestamp::default(),
@@ -142,9 +178,9 @@ impl<C: Controller> Driver<C> {
         self.lease = lease;
     }
 
-    /// Stops writing (or lets it go on): the cluster key is gone or another's.
-    pub fn set_halted(&mut self, halted: bool) {
-        self.halted = halted;
+    /// The cluster key is gone or another's: nothing is written.
+    fn halted(&self) -> bool {
+        self.world.cluster().is_none_or(|found| found.uid != self.cluster)
     }
 
     /// The World moved on by these changes; `relisted` if changes may have been missed by this loop.
@@ -177,9 +213,13 @@ impl<C: Controller> Driver<C> {
     /// A new epoch: drops what was assumed and looks at everything once.
     fn begin(&mut self, now: Timestamp) {
         let epoch = if let Role::Leader { epoch } = self.role() { epoch } else { 0 };
+        // A lost race says nothing about etcd: silence that was listened to before it still counts.
+        let since = self.cx.as_ref().filter(|_| self.only_conflicts).map_or(now, |cx| cx.since);
+        self.only_conflicts = true;
         self.forget();
-        let cluster = self.world.cluster().map_or(ClusterUid::MIN, |c| c.uid);
-        self.cx = Some(Cx::new(C::NAME, cluster, self.leadership.instance(), epoch, now));
+        let mut cx = Cx::new(C::NAME, self.cluster, self.leadership.instance(), epoch, now);
+        cx.since = since;
+        self.cx = Some(cx);
         self.controller.all(&self.world, &mut self.queue);
         self.next_resync = now + self.resync.unwrap_or_default();
         tracing::info!(controller = C::NAME, epoch, revision = self.world.revision(), "leads");
@@ -212,11 +252,18 @@ impl<C: Controller> Driver<C> {
             run.unanswered -= 1;
             match answer {
                 Answer::Committed(revision) => run.reach = run.reach.max(revision),
-                Answer::Conflict | Answer::Unknown => run.failed = true,
+                Answer::Conflict => run.failed = true,
+                Answer::Unknown => {
+                    run.failed = true;
+                    self.suspects.entry(key).or_insert_with(Suspect::new).failed(now);
+                }
             }
         }
         match answer {
-            Answer::Committed(_) => self.failures.reset(),
+            Answer::Committed(_) => {
+                self.failures.reset();
+                self.leadership.succeeded();
+            }
             Answer::Conflict | Answer::Unknown => self.on_failure(answer, now),
         }
         self.settle_runs();
@@ -224,6 +271,7 @@ impl<C: Controller> Driver<C> {
 
     fn on_failure(&mut self, answer: Answer, now: Timestamp) {
         tracing::debug!(controller = C::NAME, ?answer, "transaction failed");
+        self.only_conflicts &= answer == Answer::Conflict;
         if C::ELECTED {
             // Send no more; the rest of this epoch is dropped when the next one shows.
             self.leadership.suspend();
@@ -261,7 +309,13 @@ impl<C: Controller> Driver<C> {
         for key in done {
             let Some(run) = self.runs.remove(&key) else { continue };
             self.queue.finish(&key);
-            if run.again {
+            for (node, alloc) in run.placed {
+                self.overlay.settle(node, alloc);
+            }
+            if !run.failed {
+                self.suspects.remove(&key);
+            }
+            if run.again && !run.failed {
                 self.queue.add(key);
             }
         }
@@ -272,7 +326,8 @@ impl<C: Controller> Driver<C> {
         self.queue.set_now(now);
         self.polled = now;
         let mut out = Vec::new();
-        if self.halted {
+        self.more = false;
+        if self.halted() {
             return out;
         }
         let awaited = matches!(self.leadership.role(), Role::Suspended { .. }) && !self.in_flight.is_empty();
@@ -285,13 +340,19 @@ impl<C: Controller> Driver<C> {
             out.push((id, txn));
         }
         let Role::Leader { epoch } = self.role() else { return out };
-        if self.resync.is_some_and(|every| now >= self.next_resync && !every.is_zero()) && self.cx.is_some() {
-            self.next_resync = now + self.resync.unwrap_or_default();
-            self.controller.all(&self.world, &mut self.queue);
+        if let (Some(every), true) = (self.resync, self.cx.is_some()) {
+            // Also when the clock was set back.
+            if now >= self.next_resync || self.next_resync > now + every {
+                self.next_resync = now + every;
+                self.controller.all(&self.world, &mut self.queue);
+            }
         }
-        while self.backlog_ops < BACKLOG_OPS && self.run_one(now) {
-            self.send(epoch, &mut out);
+        for _ in 0..SLICE {
+            if self.backlog_ops >= BACKLOG_OPS || !self.run_one(now) {
+                break;
+            }
         }
+        self.more = self.backlog_ops < BACKLOG_OPS && !self.queue.is_empty();
         self.send(epoch, &mut out);
         out
     }
@@ -300,17 +361,36 @@ impl<C: Controller> Driver<C> {
     fn run_one(&mut self, now: Timestamp) -> bool {
         let Some(cx) = &mut self.cx else { return false };
         let Some(key) = self.queue.pop() else { return false };
+        if let Some(until) = self.suspects.get(&key).map(|suspect| suspect.until).filter(|until| *until > now)
+        {
+            self.queue.finish(&key);
+            self.queue.add_at(key, until);
+            return true;
+        }
         cx.now = now;
         let view = self.world.with_overlay(self.overlay.clone());
         let outcome = self.controller.reconcile(&key, &view, cx);
         let units: Vec<Unit> = outcome.units.into_iter().filter(|unit| !unit.is_empty()).collect();
-        let placed = units.iter().map(|unit| unit.placed.len()).sum();
-        self.ran.push(Ran { key: key.clone(), units: units.len(), placed });
+        let placed: Vec<_> = units.iter().flat_map(|unit| &unit.placed).map(|p| (p.node, p.alloc)).collect();
+        self.ran.push(Ran { key: key.clone(), units: units.len(), placed: placed.len() });
+        if let Some(unit) = units.iter().find(|unit| !unit.is_possible()) {
+            tracing::error!(
+                controller = C::NAME,
+                ?key,
+                writes = unit.writes.len(),
+                "a unit that etcd cannot take"
+            );
+            self.suspects.entry(key.clone()).or_insert_with(Suspect::new).failed(now);
+            self.queue.finish(&key);
+            self.queue.add(key);
+            return true;
+        }
         if let Some(at) = outcome.again {
             // After the run, so that it is not swallowed by the key being busy.
             self.queue.add_at(key.clone(), at.max(now + Duration::from_nanos(1)));
         }
-        let run = Run { unanswered: units.len(), again: outcome.cut, ..Run::default() };
+        let again = outcome.cut && !units.is_empty();
+        let run = Run { unanswered: units.len(), again, placed, ..Run::default() };
         self.runs.insert(key.clone(), run);
         for unit in units {
             for placed in &unit.placed {
@@ -327,7 +407,11 @@ impl<C: Controller> Driver<C> {
         while self.in_flight.len() < IN_FLIGHT && !self.backlog.is_empty() {
             let mut packed = Packed::default();
             let mut keys = Vec::new();
-            while self.backlog.front().is_some_and(|(_, unit)| packed.fits(unit)) {
+            while self
+                .backlog
+                .front()
+                .is_some_and(|(key, unit)| packed.fits(unit) && self.may_join(key, &keys))
+            {
                 let Some((key, unit)) = self.backlog.pop_front() else { break };
                 self.backlog_ops -= unit.writes.len();
                 packed.push(unit);
@@ -341,6 +425,12 @@ impl<C: Controller> Driver<C> {
         }
     }
 
+    /// May a unit of `key` go with those of `others`? What failed before goes alone, so that it fails alone.
+    fn may_join(&self, key: &C::Key, others: &[C::Key]) -> bool {
+        let suspect = |key: &C::Key| self.suspects.contains_key(key);
+        others.iter().all(|other| other == key || (!suspect(other) && !suspect(key)))
+    }
+
     fn txn_id(&mut self) -> TxnId {
         self.next_txn += 1;
         TxnId(self.next_txn)
@@ -349,6 +439,9 @@ impl<C: Controller> Driver<C> {
     /// When to poll again even if nothing happens. What was due at the last poll and could not be done then waits for
     /// something to happen.
     pub fn due(&self) -> Option<Timestamp> {
+        if self.more {
+            return Some(self.polled);
+        }
         let resync = self.resync.filter(|_| self.cx.is_some()).map(|_| self.next_resync);
         let asks = if C::ELECTED { self.leadership.due() } else { None };
         [self.queue.next_due(), asks, resync].into_iter().flatten().filter(|at| *at > self.polled).min()

@@ -12,6 +12,8 @@ use crate::process::Error;
 /// How long the World may take to show the fence's revision before an event of our own is asked for: others write
 /// to this etcd too, and their revisions never show in our range.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long it may take where no event can be had.
+const UNAIDED: Duration = Duration::from_secs(2);
 /// How long a World may take to show our own write.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -57,20 +59,27 @@ impl Fence {
         if reached(&mut self.revisions, revision, PATIENCE).await.is_ok() {
             return Ok(revision);
         }
-        let own = self.touch().await?;
-        reached(&mut self.revisions, own, GIVE_UP).await?;
-        Ok(own)
+        match self.touch().await {
+            Ok(own) => reached(&mut self.revisions, own, GIVE_UP).await,
+            // No event can be had (out of space, no session): the World may come there by itself.
+            Err(error) => reached(&mut self.revisions, revision, UNAIDED).await.map_err(|_| error),
+        }
     }
 
     /// Writes a key of ours, so that an event past everything before it comes.
     async fn touch(&self) -> Result<i64, Error> {
-        let key = self.keys.encode(&Key::ApiServer(self.instance.to_string().into()));
-        let record = ApiServerRecord { instance: self.instance, address: self.address.clone() };
-        let value = serde_json::to_vec(&record).expect("model types serialise");
+        let (key, value) = api_server(&self.keys, self.instance, &self.address);
         let lease = self.lease.borrow().ok_or(Error::NoSession)?;
         let txn = Txn::new().then(Op::put_on_lease(key, value, lease));
         Ok(self.store.txn(txn).await.map_err(Error::Store)?.revision)
     }
+}
+
+/// The key and value that announce an api process.
+pub(crate) fn api_server(keys: &Keyspace, instance: InstanceId, address: &str) -> (String, Vec<u8>) {
+    let record = ApiServerRecord { instance, address: address.to_owned() };
+    let key = keys.encode(&Key::ApiServer(instance.to_string().into()));
+    (key, serde_json::to_vec(&record).expect("model types serialise"))
 }
 
 /// Waits until the World is at or past `revision`.

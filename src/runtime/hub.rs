@@ -26,12 +26,17 @@ pub struct Health {
     pub behind: Option<(Timestamp, String)>,
     /// The `cluster` key is gone or another's: nothing is written.
     pub foreign: Option<String>,
+    /// Something that this process cannot outlive: it must end, so that another takes over.
+    pub fatal: Option<String>,
 }
 
 impl Health {
     /// One line for `/healthz`; `None` when all is well.
     pub fn problem(&self) -> Option<String> {
-        self.foreign.clone().or_else(|| self.behind.as_ref().map(|(_, why)| why.clone()))
+        self.fatal
+            .clone()
+            .or_else(|| self.foreign.clone())
+            .or_else(|| self.behind.as_ref().map(|(_, why)| why.clone()))
     }
 }
 

@@ -12,6 +12,11 @@ use encamp_world::World;
 
 use crate::retry::Backoff;
 
+/// The longest pause between two tries.
+const MOST: Duration = Duration::from_secs(5);
+/// The shortest pause after a try that succeeded: the World shows it long before.
+const PACE: Duration = Duration::from_millis(50);
+
 /// Where a loop stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -50,7 +55,7 @@ impl Leadership {
             role: Role::Follower,
             asking: false,
             not_before: Timestamp::default(),
-            backoff: Backoff::exact(Duration::from_millis(50), Duration::from_secs(5)),
+            backoff: Backoff::exact(Duration::from_millis(50), MOST),
         }
     }
 
@@ -78,8 +83,6 @@ impl Leadership {
             None => self.role = Role::Follower,
             Some(epoch) if known != Some(epoch) => {
                 self.role = Role::Leader { epoch };
-                self.backoff.reset();
-                self.not_before = Timestamp::default();
                 return true;
             }
             Some(_) => {}
@@ -110,7 +113,8 @@ impl Leadership {
             Role::Suspended { epoch } => epoch,
         };
         let lease = lease?;
-        if self.asking || now < self.not_before {
+        // A clock that was set back must not hold it up longer than any delay is.
+        if self.asking || (now < self.not_before && self.not_before <= now + MOST) {
             return None;
         }
         self.asking = true;
@@ -128,13 +132,16 @@ impl Leadership {
     /// The answer to it. Success is only believed when the World shows it.
     pub(crate) fn answered(&mut self, failed: bool, now: Timestamp) {
         self.asking = false;
-        if matches!(self.role, Role::Leader { .. }) {
-            // The World was faster than the answer.
-            return;
-        }
-        // After a success too, the next try waits a little: the World will show the key long before.
+        // After a success too, the next try waits, longer each time until a unit is committed: what fails whatever
+        // the epoch must not become a storm of epochs.
         let delay = self.backoff.next_delay();
-        self.not_before = now + if failed { delay } else { delay.max(Duration::from_secs(1)) };
+        self.not_before = now + if failed { delay } else { delay.max(PACE) };
+    }
+
+    /// A unit was committed under the present epoch: the next new one may come at once.
+    pub(crate) fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.not_before = Timestamp::default();
     }
 
     /// When [`Leadership::poll`] may have something again without anything else happening.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Clock, CommitError, Health, Steps, cluster, commit,
-    fence::{Fence, Waiter, reached},
+    fence::{Fence, Waiter, api_server, reached},
     hub::Hub,
     reflector::Reflector,
     retry, session, task,
@@ -51,6 +51,8 @@ pub struct Options {
     pub region: String,
     /// Address of the process, for people and for other processes.
     pub address: String,
+    /// It serves the API: it is announced under `api-servers/`.
+    pub serves_api: bool,
     /// How long the process's lease lives without it.
     pub session_ttl: Duration,
     /// Where instants come from.
@@ -62,6 +64,7 @@ impl Default for Options {
         Options {
             region: "global".into(),
             address: String::new(),
+            serves_api: false,
             session_ttl: Duration::from_secs(5),
             clock: Clock::System,
         }
@@ -122,6 +125,7 @@ impl Process {
         };
         let reflector =
             Reflector { store: store.clone(), hub: hub.clone(), clock: options.clock, cluster: cluster.uid };
+        let announced = options.serves_api.then(|| api_server(&keys, instance, &options.address));
         let inner = Inner {
             store: store.clone(),
             keys,
@@ -133,9 +137,10 @@ impl Process {
             lease: lease.subscribe(),
             fences,
         };
-        task::spawn("reflector", reflector.run(shutdown.clone()));
-        task::spawn("session", session::run(store, options.session_ttl, lease, shutdown.clone()));
-        task::spawn("fence", fence.run(waiters, shutdown.clone()));
+        let session = session::run(store, options.session_ttl, announced, lease, shutdown.clone());
+        vital("reflector", &hub, reflector.run(shutdown.clone()));
+        vital("session", &hub, session);
+        vital("fence", &hub, fence.run(waiters, shutdown.clone()));
         tokio::select! {
             _ = async { hub.revisions().wait_for(|revision| *revision > 0).await.map(|r| *r) } => {}
             () = shutdown.cancelled() => return Err(Error::ShuttingDown),
@@ -226,8 +231,14 @@ impl Process {
         self.inner.hub.health().borrow().clone()
     }
 
-    pub(crate) fn healths(&self) -> watch::Receiver<Health> {
-        self.inner.hub.health()
+    /// Resolves when something happened that this process cannot outlive, with what to tell.
+    pub async fn failed(&self) -> String {
+        let mut health = self.inner.hub.health();
+        let fatal = health.wait_for(|health| health.fatal.is_some()).await.map(|health| health.fatal.clone());
+        match fatal {
+            Ok(why) => why.unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
     }
 
     pub(crate) fn steps(&self) -> Steps {
@@ -237,4 +248,15 @@ impl Process {
     pub(crate) fn lease(&self) -> watch::Receiver<Option<LeaseId>> {
         self.inner.lease.clone()
     }
+}
+
+/// Runs a task that the process cannot go on without: if it panics, the process's health says so for good.
+fn vital(name: &'static str, hub: &Arc<Hub>, future: impl Future<Output = ()> + Send + 'static) {
+    let hub = hub.clone();
+    let running = task::spawn(name, future);
+    task::spawn("vital", async move {
+        if running.await.is_err() {
+            hub.set_health(|health| health.fatal = Some(format!("the {name} task panicked (see the log)")));
+        }
+    });
 }

@@ -49,15 +49,18 @@ impl Reflector {
             Ok(listing) => listing,
             Err(error) => return error,
         };
+        if listing.revision < world.revision() {
+            self.went_back(world.revision(), listing.revision);
+        }
         let raw: Vec<RawEvent<'_>> = listing.kvs.iter().map(raw_kv).collect();
         let changes = world.replace(listing.revision, &raw);
         self.publish(world, changes, true);
-        backoff.reset();
         let mut watch = self.store.watch(range, listing.revision + 1);
         while let Some(item) = watch.next().await {
             match item {
                 Ok(WatchItem::Created) => self.hub.set_health(|health| health.behind = None),
                 Ok(WatchItem::Events(batch)) => {
+                    backoff.reset();
                     let raw: Vec<RawEvent<'_>> = batch.events.iter().map(raw_event).collect();
                     let changes = world.apply(batch.revision, &raw);
                     self.publish(world, changes, false);
@@ -70,6 +73,13 @@ impl Reflector {
             what: "watch",
             reason: "the stream ended".into(),
         }
+    }
+
+    /// etcd was restored to an older state: what this process knows of revisions is worth nothing there.
+    fn went_back(&self, known: i64, found: i64) {
+        let why = format!("etcd went back from revision {known} to {found} (restored from a backup?)");
+        tracing::error!("{why}; this process ends and must be started anew");
+        self.hub.set_health(|health| health.fatal = Some(why));
     }
 
     fn publish(&self, world: &World, changes: Vec<Change>, relisted: bool) {

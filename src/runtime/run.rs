@@ -34,8 +34,13 @@ pub fn run_controller<C>(
 where
     C: Controller + 'static,
 {
-    let driver =
-        Driver::new(controller, process.keyspace().clone(), process.instance(), process.address().to_owned());
+    let driver = Driver::new(
+        controller,
+        process.keyspace().clone(),
+        process.cluster().uid,
+        process.instance(),
+        process.address().to_owned(),
+    );
     let (sender, receiver) = mpsc::unbounded_channel();
     let shell = Shell { driver, process: process.clone(), in_flight: FuturesUnordered::new(), ran: sender };
     let span = tracing::info_span!("loop", name = C::NAME);
@@ -54,7 +59,6 @@ impl<C: Controller + 'static> Shell<C> {
     async fn run(mut self, shutdown: CancellationToken) {
         let mut steps = self.process.steps();
         let mut lease = self.process.lease();
-        let mut health = self.process.healths();
         self.driver.on_lease(*lease.borrow_and_update());
         self.driver.on_step(self.process.world(), &[], true, self.process.now());
         loop {
@@ -68,13 +72,11 @@ impl<C: Controller + 'static> Shell<C> {
                 },
                 Some((id, answer)) = self.in_flight.next() => self.driver.on_answer(id, answer, clock.now()),
                 Ok(()) = lease.changed() => self.driver.on_lease(*lease.borrow_and_update()),
-                Ok(()) = health.changed() => self.driver.set_halted(health.borrow_and_update().foreign.is_some()),
                 () = async { clock.sleep_until(due.unwrap_or_default()).await }, if due.is_some() => {}
                 () = shutdown.cancelled() => break,
             }
         }
-        // What is on its way is awaited, bounded: its fate is then known to the log, and the session's end frees the
-        // leadership only after it.
+        // What is on its way is awaited, bounded. The session may end first: then it lands under a dead epoch, or not.
         let _ = tokio::time::timeout(Duration::from_secs(2), async {
             while self.in_flight.next().await.is_some() {}
         })

@@ -1,8 +1,9 @@
-//! One lease a process, for all its `leaders/*` and `api-servers/*` keys.
+//! One lease a process, for all its `leaders/*` and `api-servers/*` keys. Each new lease gets the process's
+//! `api-servers/` key, if it serves the API.
 
 use std::{sync::Arc, time::Duration};
 
-use encamp_store::{Error, LeaseId, Store};
+use encamp_store::{Error, LeaseId, Op, Store, Txn};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use crate::retry::{self, Backoff};
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     ttl: Duration,
+    api_server: Option<(String, Vec<u8>)>,
     lease: watch::Sender<Option<LeaseId>>,
     shutdown: CancellationToken,
 ) {
@@ -19,6 +21,13 @@ pub(crate) async fn run(
         retry::until_ok("granting the process's lease", &shutdown, || store.lease_grant(ttl)).await
     {
         lease.send_replace(Some(id));
+        if let Some((key, value)) = &api_server {
+            // Failing, it is put by the next fence that needs it, or under the next lease.
+            let txn = Txn::new().then(Op::put_on_lease(key.clone(), value.clone(), id));
+            if let Err(error) = store.txn(txn).await {
+                tracing::warn!(%error, "this api server is not announced yet");
+            }
+        }
         keep(&*store, id, ttl, &shutdown).await;
         lease.send_replace(None);
         if shutdown.is_cancelled() {

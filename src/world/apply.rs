@@ -109,9 +109,7 @@ impl World {
     }
 
     fn set(&mut self, key: Key, raw: Raw<'_>, at: i64, step: &mut Step) {
-        if let Some(table) = table_of(&key) {
-            self.changed[table as usize] = self.changed[table as usize].max(at);
-        }
+        tables_of(&key).iter().for_each(|table| self.touch(*table, at));
         let was_opaque = self.opaque.remove(&key).is_some();
         let readable = match &key {
             Key::Cluster => self.set_cluster(raw, step),
@@ -123,7 +121,7 @@ impl World {
             Key::Alloc(node, id) => self.set_alloc(*node, *id, raw, step),
             Key::AllocStatus(node, id) => self.set_status(*node, *id, raw, was_opaque, step),
             Key::NodeInfo(id) | Key::NodeLease(id) | Key::NodeState(id) | Key::NodeIntents(id) => {
-                self.set_node_key(*id, &key, raw, was_opaque, step)
+                self.set_node_key(*id, &key, raw, (was_opaque, at), step)
             }
             Key::Leader(name) => {
                 step.changes.push(Change::Leader(name.clone()));
@@ -140,6 +138,10 @@ impl World {
         if was_opaque || !readable {
             step.changes.push(Change::Opaque(key));
         }
+    }
+
+    fn touch(&mut self, table: Table, at: i64) {
+        self.changed[table as usize] = self.changed[table as usize].max(at);
     }
 
     fn set_cluster(&mut self, raw: Raw<'_>, step: &mut Step) -> bool {
@@ -366,7 +368,7 @@ impl World {
         id: NodeId,
         key: &Key,
         raw: Raw<'_>,
-        was_opaque: bool,
+        (was_opaque, at): (bool, i64),
         step: &mut Step,
     ) -> bool {
         let mut entry = self.take_node(id, step);
@@ -384,6 +386,11 @@ impl World {
         let allocs: Vec<_> =
             if was_down == is_down { Vec::new() } else { entry.allocs.values().cloned().collect() };
         self.set_node(id, entry);
+        if !allocs.is_empty() {
+            // Whether work counts as lost is read off the gate.
+            self.touch(Table::Allocs, at);
+            self.touch(Table::Jobs, at);
+        }
         for alloc in allocs {
             self.edit_registration(alloc.record.uid, |registration| {
                 uncount(registration, &alloc, was_down);
@@ -577,12 +584,14 @@ fn node_keys(id: NodeId, node: &NodeEntry) -> impl Iterator<Item = Key> {
     own.into_iter().flatten().chain(records).chain(said.map(move |alloc| Key::AllocStatus(id, alloc)))
 }
 
-fn table_of(key: &Key) -> Option<Table> {
+/// The tables that show something of a key: a job's status is made of its allocations and its unmet wants.
+fn tables_of(key: &Key) -> &'static [Table] {
     match key {
-        Key::Job(_) | Key::JobVersion(..) | Key::JobSource(..) => Some(Table::Jobs),
-        Key::Eval(_) | Key::JobState(_) => Some(Table::Evals),
-        Key::Alloc(..) | Key::AllocStatus(..) => Some(Table::Allocs),
-        Key::NodeInfo(_) | Key::NodeState(_) | Key::NodeIntents(_) => Some(Table::Nodes),
-        Key::Cluster | Key::NodeLease(_) | Key::Leader(_) | Key::ApiServer(_) => None,
+        Key::Job(_) | Key::JobVersion(..) | Key::JobSource(..) => &[Table::Jobs],
+        Key::Eval(_) => &[Table::Evals],
+        Key::JobState(_) => &[Table::Evals, Table::Jobs],
+        Key::Alloc(..) | Key::AllocStatus(..) => &[Table::Allocs, Table::Jobs],
+        Key::NodeInfo(_) | Key::NodeState(_) | Key::NodeIntents(_) => &[Table::Nodes],
+        Key::Cluster | Key::NodeLease(_) | Key::Leader(_) | Key::ApiServer(_) => &[],
     }
 }

@@ -47,7 +47,8 @@ impl<K: Clone + Ord> Default for Queue<K> {
 impl<K: Clone + Ord> Queue<K> {
     /// Tells what time it is, and readies what was delayed until now.
     pub fn set_now(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        // Also back: a clock that was set must not make what is due later seem due for ever.
+        self.now = now;
         while let Some((at, key)) = self.delayed.first().cloned() {
             if at > self.now {
                 break;

@@ -55,7 +55,7 @@ async fn a_job_whose_driver_no_node_has_waits_and_says_so() {
     let out = host.ctl(&["run", &file]);
     assert_eq!(out.code, 2, "{out:?}");
     let text = format!("{}{}", out.stdout, host.ctl(&["status", "dock"]).ok().stdout);
-    assert!(text.contains("driver docker missing on 1 node"), "{text}");
+    assert!(text.contains("driver docker missing on 1 nodes"), "{text}");
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn bad_requests_get_the_documented_answers_and_nothing_is_written() {
         ("/v1/jobs", "{".into(), 400, ""),
         ("/v1/jobs", "{}".into(), 400, "Job must be specified"),
         ("/v1/jobs", "[]".into(), 400, ""),
-        ("/v1/jobs", "{\"Job\": 7}".into(), 400, ""),
+        ("/v1/jobs", "{\"Job\": 7}".into(), 400, "Job must be an object"),
         ("/v1/jobs", deep, 400, ""),
         ("/v1/jobs", format!("{{\"Job\":{{\"ID\":\"{}\"}}}}", "x".repeat(2 << 20)), 413, ""),
         ("/v1/status/leader", String::new(), 405, "Invalid method"),

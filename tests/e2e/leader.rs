@@ -41,7 +41,7 @@ pub(crate) async fn world(url: &str) -> World {
 
 async fn killed_after(passed: u64, then: Step) {
     let host = Host::new().await;
-    let proxy = TxnProxy::spawn(&host.etcd.url()).await;
+    let proxy = TxnProxy::spawn(&host.etcd.address()).await;
     // Twenty nodes that answer, without twenty machines.
     let agents: Vec<FakeAgent> = (1..=20)
         .map(|n| {

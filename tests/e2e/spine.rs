@@ -67,7 +67,14 @@ type Told = (String, Option<Value>);
 /// Watches what a node is told, as a platform engineer would.
 fn watch(host: &Host, node: &str) -> (Child, Arc<Mutex<Vec<Told>>>) {
     let mut child = Command::new("etcdctl")
-        .args(["--endpoints", &host.etcd.url(), "watch", "--prefix", &format!("/encamp/allocs/{node}/")])
+        .args([
+            "--endpoints",
+            &host.etcd.url(),
+            "watch",
+            "--rev=1",
+            "--prefix",
+            &format!("/encamp/allocs/{node}/"),
+        ])
         .env("ETCDCTL_API", "3")
         .stdout(Stdio::piped())
         .spawn()

@@ -91,14 +91,25 @@ async fn signals(shutdown: CancellationToken) {
 impl Host<'_> {
     /// Joins the installation: one World for everything in this process.
     pub(super) async fn join(
-        &self,
+        &mut self,
         store: Arc<dyn Store>,
         keys: Keyspace,
         address: String,
     ) -> Result<Option<Process>> {
-        let options = Options { region: self.region.clone(), address, ..Options::default() };
+        // Who has an address of its own serves the API there.
+        let serves_api = !address.is_empty();
+        let options = Options { region: self.region.clone(), address, serves_api, ..Options::default() };
         match Process::start(store, keys, options, self.shutdown.clone()).await {
-            Ok(process) => Ok(Some(process)),
+            Ok(process) => {
+                let (failed, shutdown) = (process.clone(), self.shutdown.clone());
+                self.part(async move {
+                    tokio::select! {
+                        why = failed.failed() => Err(Error::process(why, "Start it anew.")),
+                        () = shutdown.cancelled() => Ok(()),
+                    }
+                });
+                Ok(Some(process))
+            }
             Err(_) if self.shutdown.is_cancelled() => Ok(None),
             Err(error) => Err(Error::process(error.to_string(), "")),
         }
@@ -223,18 +234,18 @@ impl Host<'_> {
 
 /// The first part that fails, or that ends though nobody asked it to.
 async fn first_failure(parts: &mut JoinSet<Result<()>>, shutdown: &CancellationToken) -> Result<()> {
-    while let Some(ended) = parts.join_next().await {
-        match ended {
-            Err(panic) => {
-                return Err(Error::process(format!("a part of this process panicked: {panic}"), ""));
-            }
-            Ok(Err(error)) => return Err(error),
-            Ok(Ok(())) if shutdown.is_cancelled() => return Ok(()),
-            Ok(Ok(())) => {}
+    match parts.join_next().await {
+        None => {
+            shutdown.cancelled().await;
+            Ok(())
+        }
+        Some(Err(panic)) => Err(Error::process(format!("a part of this process panicked: {panic}"), "")),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Ok(Ok(()))) if shutdown.is_cancelled() => Ok(()),
+        Some(Ok(Ok(()))) => {
+            Err(Error::process("a part of this process ended (see the log)", "Start it anew."))
         }
     }
-    shutdown.cancelled().await;
-    Ok(())
 }
 
 /// Never: for a process without anything else to watch.

@@ -86,3 +86,16 @@ fn amount(dimension: &str, value: i64) -> String {
         _ => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_driver_is_a_sentence_and_no_node_at_all_is_said_so() {
+        let missing = BTreeMap::from([("driver docker missing".to_owned(), 3)]);
+        let metric = Metric { nodes_evaluated: 3, constraint_filtered: missing, ..Metric::default() };
+        assert_eq!(bullets(&metric, "  "), ["  * driver docker missing on 3 nodes"]);
+        assert_eq!(bullets(&Metric::default(), ""), ["* No nodes were eligible for evaluation"]);
+    }
+}
