@@ -184,6 +184,31 @@ fn very_many_evaluations_are_answered_in_several_runs() {
 }
 
 #[test]
+fn any_count_is_looked_at_in_bounded_time() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &["count=4000000000", "cpu=1"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let state = cluster.world().job(&web()).and_then(|e| e.state.clone()).expect("it waits");
+    let placed = u32::try_from(cluster.world().allocs().count()).expect("a few");
+    assert_eq!(placed, 10, "as many as there is memory for");
+    assert!(
+        matches!(&state.wants["app"][..], [Want::Room { count, .. }] if *count == 4_000_000_000 - placed)
+    );
+}
+
+#[test]
+fn an_ask_beyond_all_numbers_fits_nowhere() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &["cpu=9223372036854775807", "+", "cpu=-5"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let world = cluster.world();
+    assert!(world.allocs().all(|a| a.record.ask.cpu == 0), "nothing is taken off");
+    assert_eq!(world.allocs().count(), 1);
+}
+
+#[test]
 fn the_same_world_gives_the_same_plan() {
     let mut cluster = fleet_of(5, &[]);
     cluster.apply(&job("web", &["count=9", "dyn=http"]));

@@ -43,8 +43,9 @@ impl Demand {
         group.networks.iter().for_each(|network| add_ports(network, None, &mut ports));
         for task in &group.tasks {
             let resources = task.resources.as_ref();
-            ask.cpu += resources.and_then(|r| r.cpu).unwrap_or(CPU_DEFAULT_MHZ);
-            ask.memory_mb += resources.and_then(|r| r.memory_mb).unwrap_or(MEMORY_DEFAULT_MB);
+            ask.cpu = more(ask.cpu, resources.and_then(|r| r.cpu).unwrap_or(CPU_DEFAULT_MHZ));
+            ask.memory_mb =
+                more(ask.memory_mb, resources.and_then(|r| r.memory_mb).unwrap_or(MEMORY_DEFAULT_MB));
             for network in resources.iter().flat_map(|r| &r.networks) {
                 add_ports(network, Some(&task.name), &mut ports);
             }
@@ -56,11 +57,16 @@ impl Demand {
 /// The group's disk, or what its tasks name in the manner of 2016, or the default.
 fn disk(group: &TaskGroup) -> i64 {
     if let Some(disk) = &group.ephemeral_disk {
-        return disk.size_mb.unwrap_or(DISK_DEFAULT_MB);
+        return more(0, disk.size_mb.unwrap_or(DISK_DEFAULT_MB));
     }
     let named: Vec<i64> =
         group.tasks.iter().filter_map(|t| t.resources.as_ref().and_then(|r| r.disk_mb)).collect();
-    if named.is_empty() { DISK_DEFAULT_MB } else { named.iter().sum() }
+    if named.is_empty() { DISK_DEFAULT_MB } else { named.into_iter().fold(0, more) }
+}
+
+/// Admission refuses what is below zero; nothing may ever be taken off.
+fn more(sum: i64, ask: i64) -> i64 {
+    sum.saturating_add(ask.max(0))
 }
 
 fn add_ports(network: &Network, task: Option<&Name>, out: &mut Vec<PortAsk>) {

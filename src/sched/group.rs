@@ -29,6 +29,8 @@ pub(crate) struct Decision<'w> {
     pub(crate) rewrite: Vec<&'w AllocEntry>,
     /// Missing, lost, refused, or to be replaced though nothing runs: at once.
     pub(crate) at_once: Vec<Slot<'w>>,
+    /// Missing beyond those: not to be looked at in the same run.
+    pub(crate) more: usize,
     /// Running ones to be replaced: as the update's pace allows.
     pub(crate) paced: Vec<Slot<'w>>,
     /// Failed ones that a forced evaluation replaces. Not remembered when they find no room.
@@ -38,6 +40,9 @@ pub(crate) struct Decision<'w> {
     /// Wanted ones that run, on nodes that are not down.
     pub(crate) running: u32,
 }
+
+/// Missing instances that one run looks at: more than a run may place, and few enough for any count.
+const GAPS_MAX: usize = 1 << 16;
 
 /// What an allocation is compared with.
 pub(crate) struct Wanted<'a> {
@@ -76,13 +81,13 @@ pub(crate) fn decide<'w>(
             decision.stop.push((stop, StopReason::NotNeeded));
         }
     }
-    for index in 0..wanted.count {
-        match named.get(&index) {
-            Some(alloc) => one(registration, alloc, wanted, &mut decision),
-            None if occupied.contains(&index) => {}
-            None => decision.at_once.push(Slot { index, old: None }),
-        }
-    }
+    named.values().for_each(|alloc| one(registration, alloc, wanted, &mut decision));
+    let opaque = occupied.iter().filter(|index| **index < wanted.count && !named.contains_key(index)).count();
+    let missing = (wanted.count as usize).saturating_sub(named.len() + opaque);
+    let free = (0..wanted.count).filter(|index| !named.contains_key(index) && !occupied.contains(index));
+    let gaps = free.take(missing.min(GAPS_MAX)).map(|index| Slot { index, old: None });
+    decision.at_once.extend(gaps);
+    decision.more = missing.saturating_sub(GAPS_MAX);
     // Gaps first, then work that is lost, then what a change replaces: the first ones get the room.
     decision
         .at_once

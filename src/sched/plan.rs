@@ -260,12 +260,21 @@ impl<'w, 'r> Run<'w, 'r> {
         if pace.is_some() && batch.iter().any(|slot| !failed.indexes.contains(&slot.index)) {
             self.plan.batches.insert(group.name.clone(), self.request.now);
         }
+        failed.more = decision.more;
+        self.plan.cut |= failed.indexes.is_empty() && failed.more > 0;
         failed.paced_rest = batch.iter().any(|slot| failed.indexes.contains(&slot.index));
         if !failed.indexes.is_empty() && !self.plan.cut {
             if placer.fits_unassumed(&sites) {
                 self.plan.early = true;
             }
-            let why = explain(self.world, &sites, &placer, place.checks, &demand, failed.indexes.len());
+            let why = explain(
+                self.world,
+                &sites,
+                &placer,
+                place.checks,
+                &demand,
+                failed.indexes.len() + failed.more,
+            );
             let shape = shape(job, group, &demand, alone || failed.replacing);
             self.note_failed(place, why, shape, &failed, rest);
         }
@@ -405,10 +414,11 @@ impl<'w, 'r> Run<'w, 'r> {
         rest: usize,
     ) {
         let name = &place.group.name;
-        self.plan.queued.insert(name.clone(), count(failed.indexes.len()));
+        self.plan.queued.insert(name.clone(), count(failed.indexes.len() + failed.more));
         self.plan.failed.insert(name.clone(), why.clone());
         // Where one of a batch finds no room, those after it would not either.
-        let lasting = failed.indexes.len() - failed.forced + if failed.paced_rest { rest } else { 0 };
+        let lasting =
+            failed.indexes.len() + failed.more - failed.forced + if failed.paced_rest { rest } else { 0 };
         if lasting > 0 {
             let want = Want::Room {
                 count: count(lasting),
@@ -478,6 +488,8 @@ struct Failed {
     replacing: bool,
     /// One of the present batch is among them.
     paced_rest: bool,
+    /// Instances that were not even tried since those before them failed.
+    more: usize,
 }
 
 impl Failed {

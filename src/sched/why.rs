@@ -124,7 +124,7 @@ fn lacks(room: &Room, info: &encamp_model::records::NodeInfo, demand: &Demand) -
             dimension: (*dimension).to_owned(),
             seen: format!("{free} {unit} free"),
             wanted: format!("{ask} {unit}"),
-            missing: Some(ask - free),
+            missing: Some(ask.saturating_sub(*free)),
         })
         .collect();
     if let Err(port) = PortPlan::of(&demand.ports).assign(room, info, 0) {

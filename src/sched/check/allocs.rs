@@ -118,8 +118,8 @@ fn demand(run: &Run<'_>, group: &TaskGroup, alloc: &Written, found: &mut Vec<Vio
     }
     for task in &group.tasks {
         let named = task.resources.clone().unwrap_or_default();
-        ask.cpu += named.cpu.unwrap_or(100);
-        ask.memory_mb += named.memory_mb.unwrap_or(300);
+        ask.cpu = ask.cpu.saturating_add(named.cpu.unwrap_or(100).max(0));
+        ask.memory_mb = ask.memory_mb.saturating_add(named.memory_mb.unwrap_or(300).max(0));
         if let Some(disk) = named.disk_mb {
             legacy = Some(legacy.unwrap_or(0) + disk);
         }
