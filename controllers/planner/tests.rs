@@ -184,6 +184,34 @@ fn very_many_evaluations_are_answered_in_several_runs() {
 }
 
 #[test]
+fn a_failover_between_two_batches_keeps_their_distance() {
+    let mut cluster = fleet_of(40, &["cpu=4000", "mem=4000"]);
+    let words = ["count=300", "cpu=10", "mem=10", "update=100/30"];
+    cluster.apply(&job("web", &words));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.agents();
+    cluster.apply(&job("web", &[&words[..], &["env=new"]].concat()));
+    let first = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    assert_eq!((first.units.len(), answers(&first.units)), (100, 0), "a batch too large for one unit");
+    first.units.iter().for_each(|unit| cluster.write(unit));
+    // The leader dies before it could note when that was; the new version runs at once.
+    cluster.agents();
+    assert!(cluster.world().job(&web()).is_some_and(|entry| entry.state.is_none()));
+    cluster.now = cluster.now + std::time::Duration::from_secs(10);
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let of_version = |cluster: &Cluster, version| {
+        let wanted = cluster.world().allocs().filter(|a| a.record.desired == Desired::Run);
+        wanted.filter(|a| a.record.version == version).count()
+    };
+    assert_eq!(of_version(&cluster, 1), 100, "thirty seconds have not passed");
+    cluster.now = cluster.now + std::time::Duration::from_secs(20);
+    rest(&mut driver, &mut cluster);
+    assert_eq!(of_version(&cluster, 1), 200);
+}
+
+#[test]
 fn any_count_is_looked_at_in_bounded_time() {
     let mut cluster = fleet_of(1, &[]);
     cluster.apply(&job("web", &["count=4000000000", "cpu=1"]));
@@ -195,6 +223,19 @@ fn any_count_is_looked_at_in_bounded_time() {
     assert!(
         matches!(&state.wants["app"][..], [Want::Room { count, .. }] if *count == 4_000_000_000 - placed)
     );
+}
+
+#[test]
+fn reasons_of_very_many_groups_fit_into_one_answer() {
+    let mut cluster = fleet_of(20, &[]);
+    let words: Vec<&str> = (0..1500).flat_map(|_| ["constraint=${attr.nothing}|=|1", "+"]).collect();
+    cluster.apply(&job("web", &words));
+    cluster.evaluate(&web(), false);
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let state = cluster.world().job(&web()).and_then(|e| e.state.clone()).expect("it waits");
+    assert_eq!(state.wants.len(), 1500, "the last group fits");
+    assert!(cluster.world().evals().all(|(_, eval)| eval.status == EvalStatus::Complete));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Bytes of answers in one unit; what is left over is answered by the next run.
-const ANSWER_BYTES_MAX: usize = 768 << 10;
+const ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Evaluations answered by one unit.
 const ANSWERS_MAX: usize = 48;
 /// After what etcd has not confirmed stood in the way: look again then, should no change come first.
@@ -111,7 +111,7 @@ impl Turn<'_> {
             _ => {}
         }
         for (nth, (id, eval)) in self.pending.iter().enumerate() {
-            if nth >= ANSWERS_MAX || unit.value_bytes() > ANSWER_BYTES_MAX {
+            if nth >= ANSWERS_MAX || (nth > 0 && unit.value_bytes() > ANSWER_BYTES_MAX) {
                 return (unit, true);
             }
             let key = Key::Eval(*id);

@@ -149,6 +149,7 @@ pub(crate) fn bound(whys: &mut BTreeMap<Name, PlacementFailure>) {
             why.filtered.clear();
             why.exhausted.clear();
             why.nodes_available.clear();
+            why.shortfall.clear();
         }
     }
 }

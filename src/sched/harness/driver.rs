@@ -15,9 +15,10 @@ pub struct Driver<C: Controller> {
 }
 
 impl<C: Controller> Driver<C> {
-    /// A leader of epoch 1 that has looked at everything once.
+    /// A new leader, whose epoch is the store's revision, that has looked at everything once.
     pub fn new(controller: C, cluster: &Cluster) -> Self {
-        let cx = Cx::new(C::NAME, ClusterUid::from_bits(1), InstanceId::from_bits(2), 1, cluster.now);
+        let ids = (ClusterUid::from_bits(1), InstanceId::from_bits(2));
+        let cx = Cx::new(C::NAME, ids.0, ids.1, cluster.store.revision(), cluster.now);
         let mut queue = Queue::default();
         controller.all(cluster.world(), &mut queue);
         Driver { controller, queue, cx }
