@@ -281,6 +281,34 @@ fn an_absent_record_stops_its_task_only_after_a_read_of_cluster() {
 }
 
 #[test]
+fn an_ended_allocations_folder_goes_only_after_a_read_of_cluster() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), stopped(&record()));
+    rig.settle();
+    assert_eq!(rig.client(alloc_id(1)), ClientStatus::Complete);
+    rig.remove(alloc_id(1));
+    let steps = rig.pass();
+    let [Step::ReadCluster { absences }] = steps[..] else { panic!("{steps:?}") };
+    rig.apply(Input::ClusterIsOurs { absences });
+    assert!(rig.pass().contains(&Step::Remove(alloc_id(1))));
+}
+
+#[test]
+fn a_stop_is_not_undone_by_an_older_value() {
+    let mut rig = Rig::ready(service());
+    rig.put(alloc_id(1), record());
+    let run = rig.run_all().remove(0);
+    rig.put(alloc_id(1), stopped(&record()));
+    rig.settle();
+    rig.put(alloc_id(1), record());
+    rig.exit(&run, 1);
+    rig.after(60);
+    rig.renew();
+    assert_eq!(rig.settle(), []);
+    assert_eq!(rig.client(alloc_id(1)), ClientStatus::Complete);
+}
+
+#[test]
 fn another_cluster_is_touched_by_nothing_until_ours_is_back() {
     let mut rig = Rig::ready(service());
     rig.put(alloc_id(1), record());

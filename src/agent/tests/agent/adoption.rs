@@ -1,5 +1,7 @@
 //! One agent dies, the next goes on.
 
+use std::time::Duration;
+
 use encamp_agent::Config;
 use encamp_model::records::ClientStatus;
 
@@ -24,6 +26,26 @@ async fn an_end_while_no_agent_runs_is_reported_once() {
         agent.crash().await;
     }
     let status = lab.status(node, 1).await.expect("reported");
+    let sevens = status.tasks["t"].events.iter().filter(|e| e.exit_code == Some(7)).count();
+    assert_eq!((sevens, status.tasks["t"].restarts), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_runs_end_is_not_taken_for_that_of_a_start_that_never_happened() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    let node = agent.node;
+    lab.place(node, 1, &record()).await;
+    lab.until_said(node, 1, ClientStatus::Running).await;
+    lab.machine.set_start_takes(Duration::from_secs(3600));
+    lab.machine.exit(alloc(1), 7);
+    // Its second start is under way, and never comes to its end.
+    pass(30).await;
+    agent.crash().await;
+    lab.machine.set_start_takes(Duration::ZERO);
+    let _agent = lab.ready().await;
+    lab.until_running(&[1]).await;
+    let status = lab.until_said(node, 1, ClientStatus::Running).await;
     let sevens = status.tasks["t"].events.iter().filter(|e| e.exit_code == Some(7)).count();
     assert_eq!((sevens, status.tasks["t"].restarts), (1, 1));
 }

@@ -4,7 +4,10 @@ use std::{fs, time::Duration};
 
 use encamp_agent::{Config, Error};
 use encamp_model::{InstanceId, Key, records::LeaseRecord};
-use encamp_store::{Op, Store as _, Txn};
+use encamp_store::{
+    Op, Store as _, Txn,
+    memory::{Fault, Gate},
+};
 
 use crate::lab::{Lab, Running, alloc, cluster, pass, record, stopped, until};
 
@@ -46,6 +49,33 @@ async fn a_copied_folder_is_refused_while_the_original_lives_naming_its_address(
     let error = twin.ended().await.expect_err("refused");
     assert!(matches!(&error, Error::Twin { address, .. } if address == "10.0.0.1:4646"), "{error}");
     assert_eq!(first.handle.problem(), None, "the original is not disturbed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_register_at_the_same_time_one_is_refused() {
+    let lab = Lab::bare();
+    let first = lab.agent();
+    let mut twin = copied(&lab);
+    // Both have seen that nobody holds the node before either writes.
+    let (first_gate, twin_gate) = (Gate::new(), Gate::new());
+    let gates = (first_gate.clone(), twin_gate.clone());
+    lab.store.on_txn(move |call| match call.client {
+        "agent" => Fault::Hold(gates.0.clone()),
+        "copy" => Fault::Hold(gates.1.clone()),
+        _ => Fault::Pass,
+    });
+    lab.found(1).await;
+    for gate in [&first_gate, &twin_gate] {
+        tokio::time::timeout(Duration::from_secs(60), gate.wait_held(1)).await.expect("a registration");
+    }
+    first_gate.open();
+    lab.until_healthy(&first).await;
+    let ours = lab.lease(first.node).await;
+    twin_gate.open();
+    let error = twin.ended().await.expect_err("refused");
+    assert!(matches!(error, Error::Twin { .. }), "{error}");
+    assert_eq!(lab.lease(first.node).await, ours);
+    assert_eq!(first.handle.problem(), None);
 }
 
 #[tokio::test(start_paused = true)]
