@@ -241,6 +241,13 @@ impl Process {
         }
     }
 
+    /// Resolves when this process, shutting down, has given its lease back: whoever waits for its leadership need not
+    /// wait until the lease runs out.
+    pub async fn given_back(&self) {
+        let mut lease = self.inner.lease.clone();
+        while lease.changed().await.is_ok() {}
+    }
+
     pub(crate) fn steps(&self) -> Steps {
         self.inner.hub.subscribe()
     }

@@ -126,9 +126,14 @@ async fn a_watch_of_the_nodes_keys_tells_what_the_agent_did() {
     assert_eq!(versions.iter().filter(|v| **v == 1).count(), 2, "{story:#?}");
     assert!(story.values().all(|told| told[0].1 == "run"), "{story:#?}");
     // And the agent did just that: each of them ended as it was told to.
-    let allocs = host.get("/v1/job/watched/allocations").await.unwrap();
+    let allocs = wait_for("the agent has said that all ended well", PATIENCE, async || {
+        let allocs = host.get("/v1/job/watched/allocations").await?;
+        let ended = allocs.as_array().is_some_and(|all| all.iter().all(|a| a["ClientStatus"] == "complete"));
+        if ended { Ok(allocs) } else { Err(format!("{allocs:#}")) }
+    })
+    .await;
+    assert_eq!(allocs.as_array().map_or(0, Vec::len), 4);
     for alloc in allocs.as_array().unwrap() {
-        assert_eq!(alloc["ClientStatus"], "complete", "{alloc:#}");
         let key = format!("/encamp/allocs/{node}/{}", alloc["ID"].as_str().unwrap());
         assert!(story.contains_key(&key), "{key} was never told");
     }

@@ -31,8 +31,8 @@ pub(crate) struct Orders {
 #[derive(Clone)]
 pub(crate) struct FakeAgent {
     pub(crate) id: NodeId,
-    store: Arc<dyn Store>,
-    keys: Keyspace,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keyspace,
     pub(crate) orders: Arc<Mutex<Orders>>,
     pub(crate) info: Arc<Mutex<NodeInfo>>,
     alive: CancellationToken,
@@ -78,10 +78,6 @@ impl FakeAgent {
         agent
     }
 
-    pub(crate) fn order(&self, edit: impl FnOnce(&mut Orders)) {
-        edit(&mut self.orders.lock().unwrap());
-    }
-
     /// The machine is gone, without a word.
     pub(crate) fn die(&self) {
         self.alive.cancel();
@@ -118,14 +114,6 @@ impl FakeAgent {
             .then(Op::put(self.keys.encode(&Key::NodeInfo(self.id)), info))
             .then(Op::put_on_lease(lease_key, serde_json::to_vec(&record).unwrap(), lease));
         self.store.txn(txn).await.map(drop)
-    }
-
-    /// Rewrites the node's info.
-    pub(crate) async fn reinfo(&self, edit: impl FnOnce(&mut NodeInfo)) {
-        edit(&mut self.info.lock().unwrap());
-        let info = serde_json::to_vec(&*self.info.lock().unwrap()).unwrap();
-        let txn = Txn::new().then(Op::put(self.keys.encode(&Key::NodeInfo(self.id)), info));
-        self.store.txn(txn).await.unwrap();
     }
 
     /// Looks at its orders twice a (virtual) second and answers.

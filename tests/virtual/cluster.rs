@@ -29,7 +29,6 @@ pub(crate) struct Cluster {
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) store: MemoryStore,
-    pub(crate) shutdown: CancellationToken,
 }
 
 impl Server {
@@ -73,7 +72,7 @@ impl Cluster {
         drop(run_controller(encamp_heartbeat::Heartbeat::default(), &process, shutdown.clone()));
         let mut swept = run_controller(encamp_gc::Gc::new(gc), &process, shutdown.clone());
         encamp_runtime::task::spawn("swept", async move { while swept.next().await.is_some() {} });
-        Server { process, store, shutdown }
+        Server { process, store }
     }
 
     /// A node's connection to the store.

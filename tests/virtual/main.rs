@@ -9,4 +9,5 @@ mod epochs;
 mod garbage;
 mod names;
 mod nodes;
+mod orders;
 mod updates;

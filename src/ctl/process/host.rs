@@ -29,7 +29,7 @@ const END: Duration = Duration::from_millis(3500);
 /// What requests under way get of it.
 const DRAIN: Duration = Duration::from_secs(2);
 /// How long the session may take to give its lease back, so that others need not wait until it runs out.
-const GIVE_BACK: Duration = Duration::from_millis(300);
+const GIVE_BACK: Duration = Duration::from_secs(1);
 
 /// A process under way.
 pub(super) struct Host<'a> {
@@ -39,6 +39,7 @@ pub(super) struct Host<'a> {
     pub(super) shutdown: CancellationToken,
     parts: JoinSet<Result<()>>,
     region: String,
+    process: Option<Process>,
     ended: bool,
 }
 
@@ -56,8 +57,14 @@ pub(super) fn host(
     let shutdown = CancellationToken::new();
     let ended = runtime.block_on(async {
         task::spawn("signals", signals(shutdown.clone()));
-        let mut host =
-            Host { screen, shutdown, parts: JoinSet::new(), region: common.region.clone(), ended: false };
+        let mut host = Host {
+            screen,
+            shutdown,
+            parts: JoinSet::new(),
+            region: common.region.clone(),
+            process: None,
+            ended: false,
+        };
         let outcome = body(&mut host).await;
         host.end().await;
         outcome
@@ -101,6 +108,7 @@ impl Host<'_> {
         let options = Options { region: self.region.clone(), address, serves_api, ..Options::default() };
         match Process::start(store, keys, options, self.shutdown.clone()).await {
             Ok(process) => {
+                self.process = Some(process.clone());
                 let (failed, shutdown) = (process.clone(), self.shutdown.clone());
                 self.part(async move {
                     tokio::select! {
@@ -228,7 +236,10 @@ impl Host<'_> {
         if tokio::time::timeout(END, ended).await.is_err() {
             tracing::warn!("a part did not end in time");
         }
-        tokio::time::sleep(GIVE_BACK).await;
+        if let Some(process) = &self.process {
+            // etcd may be away: then the lease runs out by itself.
+            let _ = tokio::time::timeout(GIVE_BACK, process.given_back()).await;
+        }
     }
 }
 
