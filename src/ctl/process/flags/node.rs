@@ -42,6 +42,9 @@ pub(crate) struct NodeArgs {
     /// How long the node counts as alive without a heartbeat
     #[arg(long, env = "CTL_LEASE_TTL", value_name = "DURATION", default_value = "10s")]
     pub(crate) lease_ttl: String,
+    /// Stop all tasks when this process is told to end; they start again with it
+    #[arg(long, env = "CTL_STOP_TASKS")]
+    pub stop_tasks: bool,
     /// Take this cluster for ours, though the data folder knows another
     #[arg(long, env = "CTL_ACCEPT_CLUSTER", value_name = "UID")]
     pub(crate) accept_cluster: Option<String>,
@@ -76,6 +79,7 @@ impl NodeArgs {
                 )
             })?,
             network_interface: self.network_interface.clone(),
+            stop_tasks_on_exit: self.stop_tasks,
             http_addr: http_addr.to_owned(),
             ..Config::default()
         })
