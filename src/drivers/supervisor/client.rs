@@ -37,6 +37,8 @@ const REPLY: Duration = Duration::from_secs(5);
 const BETWEEN: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const EVERY: Duration = Duration::from_millis(5);
+/// How often a supervisor is looked at whose folder was removed: it can say nothing itself.
+const REMOVED_EVERY: Duration = Duration::from_secs(1);
 /// How much longer than its timeout a stop may take: SIGKILL, draining, one write to disk.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -245,6 +247,10 @@ impl Supervised {
         // The record alone is enough: it is written before the lock is let go.
         let found = match self.state.exit_of(&self.start.id)? {
             Some(ended) => Some(ended),
+            None if self.state.removed() => {
+                let (state, start) = (Arc::clone(&self.state), self.start.clone());
+                blocking(move || settle::removed(&state, &start)).await?
+            }
             None => match conclude(&self.state).await? {
                 None => None,
                 Some(Some((start, ended))) if start.id == self.start.id => Some(ended),
@@ -300,6 +306,7 @@ impl TaskControl for Supervised {
                 Some(mut stream) => {
                     let _ = stream.read_to_end(&mut Vec::new()).await;
                 }
+                None if self.state.removed() => sleep(REMOVED_EVERY).await,
                 None => sleep(EVERY).await,
             }
         }
@@ -315,6 +322,8 @@ impl TaskControl for Supervised {
                 }
                 match self.ask(request).await {
                     Ok(Some(_)) => return self.wait().await,
+                    // Its socket went with the folder.
+                    Ok(None) if self.state.removed() => self.break_through().await?,
                     Ok(None) => sleep(EVERY).await,
                     Err(Error::Unresponsive { .. }) => self.break_through().await?,
                     Err(e) => return Err(e),

@@ -1,10 +1,14 @@
 //! A cgroup a task, where one can be made: the one thing that holds all of a task's processes, whatever they call.
 //! No limits are set here. Version 2 (also beside version 1) and the version 1 freezer, pids, cpu and memory
 //! hierarchies serve, the first that can be written.
+//!
+//! A name says whose it is: the allocation, the task, a hash of the task's state folder (two agents of one machine can
+//! have equal ids: tests, a restored etcd), and the supervisor (where a folder was put back from a copy there are two;
+//! the older one, killing what is left of its task, must not meet the other's).
 
 use std::{
     fs, io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
 };
 
@@ -27,26 +31,27 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// A cgroup for this task, empty; `None` where none can be made.
-    pub(crate) fn create(alloc: AllocId, task: &str) -> Option<Cgroup> {
-        let name = format!("{alloc}-{task}");
-        parents().into_iter().find_map(|parent| Cgroup::create_in(&parent, &name))
+    /// A cgroup for this task, empty; `None` where none can be made. Whatever earlier supervisors of this folder left
+    /// in theirs is killed: we hold the task's lock.
+    pub(crate) fn create(alloc: AllocId, task: &str, state_dir: &Path) -> Option<Cgroup> {
+        let family = family(alloc, task, state_dir);
+        let mut parents = parents();
+        parents.iter().for_each(|parent| clear(parent, &family));
+        let name = format!("{family}{}", Pid::this());
+        parents.drain(..).find_map(|parent| Cgroup::create_in(&parent, &name))
     }
 
     fn create_in(parent: &Path, name: &str) -> Option<Cgroup> {
         let group = Cgroup { dir: parent.join(name) };
         make_dir(parent).ok()?;
         make_dir(&group.dir).ok()?;
-        // We hold the task's lock: whatever is in there was left by an earlier run.
-        if group.populated() {
-            group.kill();
-        }
         group.dir.join("cgroup.procs").exists().then_some(group)
     }
 
     /// The cgroup that a start record names. Only names that we give are believed, lest a damaged record kills.
-    pub(crate) fn recorded(dir: &Path, alloc: AllocId, task: &str) -> Option<Cgroup> {
-        let named = dir.file_name()?.to_str()? == format!("{alloc}-{task}");
+    pub(crate) fn recorded(dir: &Path, alloc: AllocId, task: &str, state_dir: &Path) -> Option<Cgroup> {
+        let name = dir.file_name()?.to_str()?;
+        let named = name.strip_prefix(&family(alloc, task, state_dir))?.bytes().all(|b| b.is_ascii_digit());
         let ours = named && dir.parent()?.file_name()? == PARENT;
         ours.then(|| Cgroup { dir: dir.to_owned() })
     }
@@ -95,6 +100,25 @@ impl Cgroup {
     /// Removes it, empty as it must be. One that cannot be removed now is found empty by the next run.
     pub(crate) fn remove(&self) {
         remove_tree(&self.dir);
+    }
+}
+
+/// What the names of all cgroups of one task begin with; the supervisor's number follows.
+fn family(alloc: AllocId, task: &str, state_dir: &Path) -> String {
+    format!("{alloc}-{task}-{:016x}.", encamp_model::digest::hash(&state_dir.as_os_str().as_bytes()))
+}
+
+/// Kills what is in the cgroups of this family, and removes those that are empty.
+fn clear(parent: &Path, family: &str) {
+    for dir in subfolders(parent) {
+        if dir.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(family)) {
+            let group = Cgroup { dir };
+            if group.populated() {
+                group.kill();
+            }
+            // Not yet empty, it is removed by the supervisor whose it is, or by the next start.
+            group.remove();
+        }
     }
 }
 
@@ -190,14 +214,20 @@ mod tests {
     }
 
     #[test]
-    fn only_a_cgroup_of_that_very_task_is_believed() {
+    fn only_a_cgroup_of_that_very_task_and_folder_is_believed() {
         let alloc = AllocId::from_bits(7);
-        let good = format!("/sys/fs/cgroup/unified/encamp/{alloc}-web");
-        assert!(Cgroup::recorded(Path::new(&good), alloc, "web").is_some());
-        for bad in
-            ["/sys/fs/cgroup/unified", "/tmp/encamp/x", "/sys/fs/cgroup/unified/encamp/other-web", "/", ""]
-        {
-            assert!(Cgroup::recorded(Path::new(bad), alloc, "web").is_none(), "{bad}");
+        let folder = Path::new("/data/tasks/a/web");
+        let parent = "/sys/fs/cgroup/unified/encamp";
+        let believed =
+            |dir: &str| Cgroup::recorded(Path::new(dir), alloc, "web", folder).map(|group| group.dir);
+        let good = format!("{parent}/{}12", family(alloc, "web", folder));
+        assert_eq!(believed(&good), Some(PathBuf::from(&good)));
+        let elsewhere = format!("{parent}/{}12", family(alloc, "web", Path::new("/copy/tasks/a/web")));
+        let longer = format!("{good}/sub");
+        let strange = format!("{good}x");
+        let bad = ["/sys/fs/cgroup/unified", "/tmp/encamp/x", &elsewhere, &longer, &strange, "/", ""];
+        for bad in bad {
+            assert_eq!(believed(bad), None, "{bad}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
             net::{UnixListener, UnixStream},
         },
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     rc::Rc,
 };
@@ -153,7 +153,8 @@ impl Prepared {
     fn start(self) -> (Answer, Option<Running>) {
         let Prepared { launch, plan, state, peers, signals, pipes, outputs } = self;
         let failed = |reason: String| (Answer::Failed { reason }, None);
-        let mut cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task)).flatten();
+        let cgroup = launch.cgroups.then(|| Cgroup::create(launch.alloc, &launch.task, state.path()));
+        let mut cgroup = cgroup.flatten();
         let waiting = match plan.fork(pipes, &mut cgroup) {
             Ok(waiting) => waiting,
             Err(e) => {
@@ -215,19 +216,24 @@ fn write_start(
         task: launch.task.clone(),
         cgroup: cgroup.map(|cgroup| cgroup.dir().to_owned()),
         marks: marks(launch),
+        folder: state.path().to_owned(),
     };
     state.write_start(&start)?;
     Ok(start)
 }
 
-/// Entries of the environment that name the allocation and the task, if both are there.
+/// Entries of the environment that name the allocation and the task, if both are there, and the folder, if it is:
+/// another agent's task may have equal ids.
 fn marks(launch: &Launch) -> Vec<String> {
     let expect = [("NOMAD_ALLOC_ID", launch.alloc.to_string()), ("NOMAD_TASK_NAME", launch.task.to_string())];
-    if expect.iter().all(|(name, value)| launch.env.get(*name) == Some(value)) {
-        expect.iter().map(|(name, value)| format!("{name}={value}")).collect()
-    } else {
-        Vec::new()
+    if expect.iter().any(|(name, value)| launch.env.get(*name) != Some(value)) {
+        return Vec::new();
     }
+    let ours = |(name, value): &(&String, &String)| {
+        *name == "NOMAD_ALLOC_DIR" && Path::new(value.as_str()).starts_with(&launch.root)
+    };
+    let folder = launch.env.iter().find(ours).map(|(name, value)| format!("{name}={value}"));
+    expect.iter().map(|(name, value)| format!("{name}={value}")).chain(folder).collect()
 }
 
 fn bind(state: &StateDir) -> std::io::Result<UnixListener> {

@@ -18,6 +18,11 @@
 //! | the task | leftovers are killed, pipes drained, the end recorded |
 //! | the supervisor | the parent-death signal kills the main process; whoever looks next kills the rest (cgroup, then marks in the environment) and records `SupervisorLost` |
 //! | the machine | records of another boot: `SupervisorLost`, nothing is signalled |
+//! | the state folder | the task runs on; the supervisor ends with it, and by SIGTERM, though the end cannot be written |
+//!
+//! A state folder copied elsewhere names processes that are the original's: they are left alone, and nothing is started
+//! while they live. One that is put back from a copy names, or has forgotten, processes that nobody else can reach:
+//! they are killed before the next run.
 //!
 //! Code map: `client` is the agent's side, `settle` what it does after a supervisor that is gone. `launch` sets the
 //! supervisor up, `spawn` is fork to exec, `run` the loop, `peers` the socket, `output` pipes to files, `contain`

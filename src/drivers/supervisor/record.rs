@@ -11,7 +11,10 @@ use std::{
 };
 
 use encamp_model::{AllocId, Name, Timestamp};
-use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
+use nix::{
+    sys::stat::fstat,
+    unistd::{Uid, UnlinkatFlags, unlinkat},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{Ended, Error, files, proc::ProcId};
@@ -43,6 +46,8 @@ pub(crate) struct StartRecord {
     /// Entries of its environment that no other task has, by which leftovers can be found.
     #[serde(default)]
     pub(crate) marks: Vec<String>,
+    /// The state folder that it was written to: another one is a copy, and what runs is not its own.
+    pub(crate) folder: PathBuf,
 }
 
 /// `exit.json`: how the start `id` ended.
@@ -89,6 +94,11 @@ impl StateDir {
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// It was removed while it was held: nothing can be written to it any more, and nobody can look for it.
+    pub(crate) fn removed(&self) -> bool {
+        fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
     /// Takes the lock that a supervisor holds while it lives; `None` if one does. Dropping the file lets go.

@@ -237,7 +237,10 @@ impl Running {
         if let Err(e) = self.state.write_exit(&record) {
             // To supervisor.log.
             let _ = writeln!(std::io::stderr(), "supervisor: write the end: {e}");
-            return false;
+            if !self.state.removed() {
+                return false;
+            }
+            // There is no place for the end, and nobody who could ask for it.
         }
         if let Some(cgroup) = &self.cgroup {
             cgroup.remove();

@@ -134,6 +134,7 @@ pub(crate) fn spec(root: &Path, alloc: AllocId, config: Value) -> TaskSpec {
     let env = [
         ("NOMAD_ALLOC_ID", alloc.to_string()),
         ("NOMAD_TASK_NAME", TASK.to_owned()),
+        ("NOMAD_ALLOC_DIR", root.join("alloc").display().to_string()),
         ("PATH", "/usr/bin:/bin".to_owned()),
     ];
     TaskSpec {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod ends;
+mod folders;
 mod lost;
 mod output;
 mod roles;
