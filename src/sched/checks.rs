@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use encamp_model::{
     Job, Name,
     job::{Constraint, TaskGroup},
-    records::{NodeInfo, NodeReason},
+    records::{DriverInfo, NodeInfo, NodeReason},
 };
 
 use crate::constraint::{DISTINCT_HOSTS, Rule, operand_name};
@@ -107,12 +107,14 @@ impl Check {
                 ("datacenter".to_owned(), "datacenter".to_owned(), node.datacenter.clone(), wanted.join(", "))
             }
             Check::Driver(name) => {
-                let (state, seen) = match node.drivers.get(name) {
-                    Some(driver) if driver.detected => ("unhealthy", driver.description.clone()),
-                    _ => ("missing", "missing".to_owned()),
-                };
                 let check = format!("driver {name}");
-                (format!("{check} {state}"), check, seen, "detected and healthy".to_owned())
+                match node.drivers.get(name) {
+                    Some(driver) if driver.detected => {
+                        let (seen, wanted) = (unhealthy(driver), "a healthy one".to_owned());
+                        (format!("{check} unhealthy"), check, seen, wanted)
+                    }
+                    _ => (format!("{check} missing"), check, usable(node), name.to_owned()),
+                }
             }
             Check::Rule(rule) => {
                 (rule.text().to_owned(), rule.text().to_owned(), rule.seen(node), rule.wanted().to_owned())
@@ -120,6 +122,20 @@ impl Check {
         };
         (counted, NodeReason { node: node.name.clone(), check, seen, wanted })
     }
+}
+
+fn unhealthy(driver: &DriverInfo) -> String {
+    match driver.description.as_str() {
+        "" => "an unhealthy one".to_owned(),
+        why => format!("an unhealthy one: {why}"),
+    }
+}
+
+/// The drivers that a node could run something with.
+fn usable(node: &NodeInfo) -> String {
+    let usable = node.drivers.iter().filter(|(_, driver)| driver.detected && driver.healthy);
+    let names: Vec<&str> = usable.map(|(name, _)| &**name).collect();
+    if names.is_empty() { "no driver".to_owned() } else { format!("only {}", names.join(", ")) }
 }
 
 fn distinct(job: &Job, group: &TaskGroup) -> Distinct {

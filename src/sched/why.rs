@@ -52,11 +52,13 @@ pub(crate) fn explain(
             .or(refusal)
             .or_else(|| {
                 let feasible = site.is_some_and(|at| placer.feasible.binary_search(&at).is_ok());
-                (!feasible).then(|| (REFUSED.to_owned(), reason(REFUSED, "it does not fit there", "")))
+                (!feasible).then(|| (REFUSED.to_owned(), reason(REFUSED, "refused one", "room for it")))
             })
             .or_else(|| {
                 let shared = !placer.is_apart(id);
-                shared.then(|| ("distinct_hosts".to_owned(), reason("distinct_hosts", "shared", "true")))
+                shared.then(|| {
+                    ("distinct_hosts".to_owned(), reason("distinct_hosts", "an instance already", "none"))
+                })
             });
         if let Some((check, reason)) = filtered {
             why.nodes_filtered += 1;
@@ -91,13 +93,13 @@ fn closed(entry: &NodeEntry) -> Option<(&'static str, &'static str)> {
         return None;
     }
     Some(match entry.state.as_ref() {
-        None => ("node not ready", "not seen yet"),
+        None => ("node not ready", "no heartbeat yet"),
         Some(state) if state.gate == Gate::Down => ("node down", "down"),
         Some(state) if state.gate == Gate::Disconnected => ("node disconnected", "disconnected"),
         Some(state) if !state.eligible || entry.intents.as_ref().is_some_and(|i| !i.eligible) => {
             ("node ineligible", "ineligible")
         }
-        Some(_) => ("node unreadable", "it has entries that this version cannot read"),
+        Some(_) => ("node unreadable", "entries that this version cannot read"),
     })
 }
 
@@ -130,7 +132,7 @@ fn lacks(room: &Room, info: &encamp_model::records::NodeInfo, demand: &Demand) -
     if let Err(port) = PortPlan::of(&demand.ports).assign(room, info, 0) {
         let (first, last) = info.resources.port_range;
         let (seen, wanted) = match port.value {
-            Some(value) => ("in use".to_owned(), value.to_string()),
+            Some(value) => (format!("{value} in use"), format!("{value} free")),
             None => (format!("{first}-{last} all in use"), "a free port".to_owned()),
         };
         lacks.push(Lack { dimension: format!("port {}", port.label), seen, wanted, missing: None });
