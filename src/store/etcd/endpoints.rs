@@ -46,6 +46,11 @@ impl Endpoints {
         &self.options
     }
 
+    /// How many there are; at least one.
+    pub(super) fn count(&self) -> usize {
+        self.list.len()
+    }
+
     /// The address in use.
     pub(super) fn current(&self) -> &str {
         &self.list[self.index()].url

@@ -29,6 +29,9 @@ pub struct Options {
     pub request_timeout: Duration,
     /// The same for the list of a whole range, which may be large.
     pub list_timeout: Duration,
+    /// The same for a lease's renewal on one endpoint: short beside a lease's time to live, so that an endpoint that
+    /// hangs leaves time for another.
+    pub keep_alive_timeout: Duration,
     /// How long one connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a watch may be silent before the server is asked for a sign of life...
@@ -60,7 +63,7 @@ pub struct User {
 }
 
 impl Options {
-    /// Defaults: 5 s a request, 30 s a list, 2 s to connect, 3 s until a watch notices that the server is frozen,
+    /// Defaults: 5 s a request, 30 s a list, 1.5 s a lease's renewal, 2 s to connect, 3 s until a watch notices that the server is frozen,
     /// 512 MiB an answer.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Options {
             user: None,
             request_timeout: Duration::from_secs(5),
             list_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_millis(1500),
             connect_timeout: Duration::from_secs(2),
             watch_silence: Duration::from_secs(1),
             watch_timeout: Duration::from_secs(2),
@@ -98,7 +102,10 @@ impl Options {
                 return Err(config(&format!("{endpoint}: TLS options are given but the endpoint is http")));
             }
             ("https", None) => {
-                return Err(config(&format!("{endpoint}: https needs the CA certificate of etcd")));
+                return Err(config(&format!(
+                    "{endpoint}: https needs the CA certificate of etcd; where a public \
+                     authority signed it: /etc/ssl/certs/ca-certificates.crt"
+                )));
             }
             _ => return Err(config(&format!("{endpoint}: must begin with http:// or https://"))),
         }

@@ -3,6 +3,7 @@
 use encamp_store::etcd::EtcdStore;
 use encamp_store::{Error, Op, Options, Range, Store, Txn};
 use encamp_testkit::{Etcd, Step, TxnProxy, free_port};
+use tokio::net::TcpListener;
 
 use crate::support::{PATIENCE, connect, created, end, put, trace_until};
 
@@ -83,4 +84,21 @@ async fn a_read_whose_connection_breaks_is_answered_by_the_next() {
     let (answer, ()) = tokio::join!(store.txn(Txn::new().then(Op::get("a"))), breaks);
     assert!(answer.unwrap().succeeded);
     assert_eq!((first.seen(), second.seen()), (1, 1));
+}
+
+/// A session's lease lives 5 s, and is to be renewed within it though the first endpoint hangs.
+#[tokio::test]
+async fn a_renewal_that_hangs_goes_on_elsewhere_before_the_lease_ends() {
+    let etcd = Etcd::spawn().await;
+    let hole = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let hangs = format!("http://{}", hole.local_addr().expect("is bound"));
+    let lease = store(&[etcd.url()]).lease_grant(PATIENCE).await.unwrap();
+    let store = store(&[hangs, etcd.url()]);
+    let asked = tokio::time::Instant::now();
+    assert_eq!(store.lease_keep_alive(lease).await.unwrap(), PATIENCE);
+    assert!(asked.elapsed() < std::time::Duration::from_millis(3200), "took {:?}", asked.elapsed());
+    assert_eq!(store.endpoint(), etcd.url());
+    let alone = self::store(&[format!("http://{}", hole.local_addr().expect("is bound"))]);
+    let error = alone.lease_keep_alive(lease).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { timeout_ms: 1500, .. }), "{error:?}");
 }
