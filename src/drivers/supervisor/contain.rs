@@ -34,11 +34,16 @@ impl Cgroup {
     /// A cgroup for this task, empty; `None` where none can be made. Whatever earlier supervisors of this folder left
     /// in theirs is killed: we hold the task's lock.
     pub(crate) fn create(alloc: AllocId, task: &str, state_dir: &Path) -> Option<Cgroup> {
+        Cgroup::sweep(alloc, task, state_dir);
+        let name = format!("{}{}", family(alloc, task, state_dir), Pid::this());
+        parents().into_iter().find_map(|parent| Cgroup::create_in(&parent, &name))
+    }
+
+    /// Kills what is left in all cgroups of this task and folder, and removes those that are empty. For who holds the
+    /// task's lock, while nothing of it is to run.
+    pub(crate) fn sweep(alloc: AllocId, task: &str, state_dir: &Path) {
         let family = family(alloc, task, state_dir);
-        let mut parents = parents();
-        parents.iter().for_each(|parent| clear(parent, &family));
-        let name = format!("{family}{}", Pid::this());
-        parents.drain(..).find_map(|parent| Cgroup::create_in(&parent, &name))
+        parents().iter().for_each(|parent| clear(parent, &family));
     }
 
     fn create_in(parent: &Path, name: &str) -> Option<Cgroup> {
@@ -116,7 +121,7 @@ fn clear(parent: &Path, family: &str) {
             if group.populated() {
                 group.kill();
             }
-            // Not yet empty, it is removed by the supervisor whose it is, or by the next start.
+            // What is not empty yet is met by the next sweep: at the end of a run, and before one.
             group.remove();
         }
     }

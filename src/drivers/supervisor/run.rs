@@ -241,9 +241,9 @@ impl Running {
                 return false;
             }
             // There is no place for the end, and nobody who could ask for it.
-        }
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.remove();
+            self.cgroup.iter().for_each(Cgroup::remove);
+        } else if self.cgroup.is_some() {
+            Cgroup::sweep(self.start.alloc, &self.start.task, self.state.path());
         }
         self.state.remove_socket();
         true

@@ -19,11 +19,9 @@ const EVERY: Duration = Duration::from_millis(5);
 pub(crate) fn conclude(state: &StateDir, _held: &File) -> Result<Option<(StartRecord, Ended)>, Error> {
     let Some(start) = state.start()? else { return Ok(None) };
     if let Some(ended) = state.exit_of(&start.id)? {
-        // Left by a supervisor that was killed between its last two acts.
-        if let Some(dir) = &start.cgroup
-            && let Some(cgroup) = Cgroup::recorded(dir, start.alloc, &start.task, state.path())
-        {
-            cgroup.remove();
+        // A supervisor that was killed between its last two acts left it.
+        if start.cgroup.as_ref().is_some_and(|dir| dir.exists()) {
+            Cgroup::sweep(start.alloc, &start.task, state.path());
         }
         return Ok(Some((start, ended)));
     }
@@ -89,8 +87,8 @@ fn kill_leftovers(state: &StateDir, start: &StartRecord) -> Result<(), Error> {
         }
         thread::sleep(EVERY);
     }
-    if let Some(cgroup) = cgroup {
-        cgroup.remove();
+    if cgroup.is_some() {
+        Cgroup::sweep(start.alloc, &start.task, &start.folder);
     }
     Ok(())
 }
