@@ -21,7 +21,7 @@ mod task;
 
 use async_trait::async_trait;
 use encamp_model::records::DriverInfo;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 pub use error::Error;
 pub use nix::sys::signal::Signal;
@@ -59,4 +59,11 @@ pub trait Driver: Send + Sync {
     /// What became of the last start in these folders, asked by an agent that has just come up. Whatever a lost
     /// supervisor left behind is gone when this returns. Asking again gives the same answer.
     async fn recover(&self, dirs: &TaskDirs) -> Result<Recovered, Error>;
+
+    /// Ends what was started in state folders beneath `tasks` that have been removed since: nobody can reach it any
+    /// more. Asked by an agent that has just come up, before it recovers anything; gives a line on each, for people.
+    async fn end_orphans(&self, tasks: &Path) -> Vec<String> {
+        let _ = tasks;
+        Vec::new()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal, unistd::Pid};
 use serde::{Deserialize, Serialize};
 
 use crate::sys;
@@ -41,9 +41,14 @@ impl ProcId {
             && Stat::read(self.pid()).is_ok_and(|stat| stat.start == self.start && !stat.is_dead())
     }
 
-    /// Kills it, if it is still the same process. The descriptor pins the process before its identity is looked at,
-    /// so the number cannot change hands in between.
+    /// Kills it, if it is still the same process.
     pub(crate) fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    /// Signals it, if it is still the same process. The descriptor pins the process before its identity is looked at,
+    /// so the number cannot change hands in between.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         if !self.this_boot() || self.pid == 0 {
             return Ok(());
         }
@@ -54,7 +59,7 @@ impl ProcId {
         if !self.alive() {
             return Ok(());
         }
-        match sys::pidfd_kill(&pinned) {
+        match sys::pidfd_signal(&pinned, signal) {
             Err(e) if e.raw_os_error() == Some(nix::libc::ESRCH) => Ok(()),
             other => other,
         }
@@ -111,7 +116,8 @@ pub(crate) fn children() -> Vec<Pid> {
     all().into_iter().filter(ours).collect()
 }
 
-fn all() -> Vec<Pid> {
+/// The numbers of all processes.
+pub(crate) fn all() -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw);
     entries.filter_map(Result::ok).filter_map(number).collect()

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     Config, Driver, Error, Fingerprint, Handle, Recovered, TaskDirs, TaskSpec,
-    supervisor::{Identity, Launch, Supervisor},
+    supervisor::{self, Identity, Launch, Supervisor},
 };
 
 const NAME: &str = "raw_exec";
@@ -198,6 +198,12 @@ impl Driver for RawExec {
 
     async fn recover(&self, dirs: &TaskDirs) -> Result<Recovered, Error> {
         Supervisor::recover(&dirs.state_dir).await
+    }
+
+    async fn end_orphans(&self, tasks: &Path) -> Vec<String> {
+        let tasks = tasks.to_owned();
+        // Only a panic could keep the answer back, and nothing depends on it.
+        spawn_blocking(move || supervisor::end_orphans(&tasks)).await.unwrap_or_default()
     }
 }
 

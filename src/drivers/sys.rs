@@ -152,11 +152,12 @@ pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     }
 }
 
-/// Sends SIGKILL to the process that `pidfd` stands for.
-pub(crate) fn pidfd_kill(pidfd: &OwnedFd) -> io::Result<()> {
+/// Sends a signal to the process that `pidfd` stands for.
+pub(crate) fn pidfd_signal(pidfd: &OwnedFd, signal: nix::sys::signal::Signal) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo means "as kill(2) would fill it".
-    let done =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0) };
+    let done = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as libc::c_int, no_info, 0)
+    };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -18,6 +18,15 @@ const ASKED_AT_ONCE: usize = 16;
 impl Shell {
     /// Asks about every run that was under way, and takes over what still runs.
     pub(super) async fn recover(&mut self) {
+        let tasks = self.shared.root.join("tasks");
+        for driver in self.beside.drivers.values() {
+            for orphan in driver.end_orphans(&tasks).await {
+                tracing::error!(
+                    orphan,
+                    "a task's folder was removed while it ran: nobody can reach it; stopping it"
+                );
+            }
+        }
         self.reconstruct().await;
         let runs: Vec<_> = {
             let core = self.shared.core();

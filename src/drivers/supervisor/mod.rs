@@ -22,7 +22,8 @@
 //!
 //! A state folder copied elsewhere names processes that are the original's: they are left alone, and nothing is started
 //! while they live. One that is put back from a copy names, or has forgotten, processes that nobody else can reach:
-//! they are killed before the next run.
+//! they are killed before the next run. An agent that comes up stops the tasks of folders that were removed beneath its
+//! own (`orphans`).
 //!
 //! Code map: `client` is the agent's side, `settle` what it does after a supervisor that is gone. `launch` sets the
 //! supervisor up, `spawn` is fork to exec, `run` the loop, `peers` the socket, `output` pipes to files, `contain`
@@ -31,6 +32,7 @@
 mod client;
 mod contain;
 mod launch;
+mod orphans;
 mod output;
 mod peers;
 mod protocol;
@@ -42,6 +44,7 @@ mod spawn;
 use std::{env, process::ExitCode};
 
 pub use client::Supervisor;
+pub(crate) use orphans::end as end_orphans;
 pub(crate) use protocol::{Identity, Launch};
 
 /// First argument of a process that is to be a supervisor.

@@ -141,3 +141,28 @@ async fn agents_of_one_machine_with_equal_ids_do_not_meet() {
         assert_eq!(cgroups(&one), Vec::<String>::new());
     }
 }
+
+#[tokio::test]
+async fn orphans_are_ended_and_nobody_else() {
+    let (orphan, moved, fine) = (Bench::new(), Bench::new(), Bench::new());
+    let mut pids = Vec::new();
+    for bench in [&orphan, &moved, &fine] {
+        drop(bench.run("trap 'echo asked; exit' TERM; echo ready; sleep 1000 & wait").await);
+        bench.until_written("ready").await;
+        pids.push(bench.supervisor_pid().unsigned_abs());
+    }
+    fs::remove_dir_all(orphan.path("state")).expect("is removed");
+    fs::rename(moved.path("state"), moved.path("state (deleted)")).expect("is moved");
+    for bench in [&orphan, &moved, &fine] {
+        let ended = bench.driver.end_orphans(bench.folder.path()).await;
+        assert_eq!(ended.len(), usize::from(std::ptr::eq(bench, &orphan)), "{ended:?}");
+    }
+    until_gone(&pids[..1]).await;
+    assert_eq!(orphan.stdout(), "ready\nasked\n", "it was asked");
+    assert!(pids[1..].iter().all(|pid| alive(*pid)));
+    fs::rename(moved.path("state (deleted)"), moved.path("state")).expect("is moved back");
+    for bench in [&moved, &fine] {
+        let Recovered::Running(handle) = bench.recover().await else { panic!("it runs") };
+        within(handle.kill()).await.expect("is stopped");
+    }
+}
