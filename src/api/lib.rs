@@ -37,6 +37,7 @@ mod tests;
 mod texts;
 mod unserved;
 mod validate;
+mod waiting;
 mod wire;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub use agent_server::serve_agent;
 pub use config::{ApiConfig, Exposed, Limits, Token};
 pub use local::{LocalAgent, LogChunk, LogError, LogPosition, LogSource, Origin, Stream};
+pub use waiting::serve_while;
 
 use crate::{call::Api, error::Error, routes::Routes};
 

@@ -161,6 +161,10 @@ fn failure(source: &LogSource, error: &LogError) -> Error {
     }
 }
 
+fn shutting_down() -> LogError {
+    LogError::Io(std::io::Error::other("this server is shutting down"))
+}
+
 /// Reads on, piece by piece. Dropped with the answer when its reader goes away.
 struct Reader {
     agent: Arc<dyn LocalAgent>,
@@ -195,7 +199,8 @@ impl Reader {
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
-                () = self.shutdown.cancelled() => return None,
+                // Broken off, not ended: whoever reads would take the one for the other.
+                () = self.shutdown.cancelled() => return Some((Err(shutting_down()), None)),
             }
             if !self.wanted.plain && self.told.elapsed() >= HEARTBEAT {
                 self.told = Instant::now();

@@ -34,41 +34,32 @@ pub(crate) async fn run(
     // A listener whose address cannot be told is taken for one that anybody reaches.
     let bound = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     config.check(bound)?;
-    let server = Server {
-        acceptor: config.tls.clone().map(TlsAcceptor::from),
-        router,
-        config: Arc::new(config),
-        shutdown: shutdown.clone(),
-    };
-    let places = Arc::new(Semaphore::new(server.config.limits.connections));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        while let Some(ended) = connections.try_join_next() {
-            report(ended);
-        }
-        match accepted {
-            Ok((stream, place)) => drop(connections.spawn(server.clone().connection(stream, place))),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let server = Server::new(router, config, shutdown);
+    let connections = server.accept(&listener).await;
     drop(listener);
-    let drained = async {
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
-    };
-    if tokio::time::timeout(server.config.limits.drain, drained).await.is_err() {
-        tracing::info!("requests under way were cut off at shutdown");
-        connections.shutdown().await;
-    }
+    server.drain(connections).await;
     Ok(())
+}
+
+/// Serves `router` on a listener that others go on with, until `other` ends: then no connection is left.
+pub(crate) async fn run_beside<T>(
+    listener: &TcpListener,
+    router: Router,
+    config: ApiConfig,
+    other: impl Future<Output = T>,
+) -> T {
+    let ended = CancellationToken::new();
+    let server = Server::new(router, config, ended.clone());
+    let serve = async {
+        let connections = server.accept(listener).await;
+        server.drain(connections).await;
+    };
+    let other = async {
+        let out = other.await;
+        ended.cancel();
+        out
+    };
+    tokio::join!(serve, other).1
 }
 
 /// The next connection, once there is a place for it.
@@ -98,6 +89,46 @@ struct Server {
 }
 
 impl Server {
+    fn new(router: Router, config: ApiConfig, shutdown: CancellationToken) -> Self {
+        let acceptor = config.tls.clone().map(TlsAcceptor::from);
+        Server { acceptor, router, config: Arc::new(config), shutdown }
+    }
+
+    /// Accepts until shutdown; answers the connections that are left then.
+    async fn accept(&self, listener: &TcpListener) -> JoinSet<()> {
+        let places = Arc::new(Semaphore::new(self.config.limits.connections));
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(listener, &places) => accepted,
+                () = self.shutdown.cancelled() => return connections,
+            };
+            while let Some(ended) = connections.try_join_next() {
+                report(ended);
+            }
+            match accepted {
+                Ok((stream, place)) => drop(connections.spawn(self.clone().connection(stream, place))),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Lets requests under way end for the time that they have.
+    async fn drain(&self, mut connections: JoinSet<()>) {
+        let drained = async {
+            while let Some(ended) = connections.join_next().await {
+                report(ended);
+            }
+        };
+        if tokio::time::timeout(self.config.limits.drain, drained).await.is_err() {
+            tracing::info!("requests under way were cut off at shutdown");
+            connections.shutdown().await;
+        }
+    }
+
     async fn connection(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
         let local = stream.local_addr().ok();
         // Log followers and index waiters want their bytes now.

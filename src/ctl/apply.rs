@@ -13,7 +13,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ApplyArgs {
     /// Job file in HCL or JSON; `-` reads stdin. May be given more than once
-    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true, allow_hyphen_values = true)]
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
     files: Vec<String>,
     #[command(flatten)]
     vars: VarArgs,

@@ -118,6 +118,11 @@ impl Error {
             Error::Unreachable { reason, .. } if reason.contains("certificate") => {
                 "Name the authority's certificate with --ca-cert FILE, or CTL_CACERT or NOMAD_CACERT.".into()
             }
+            Error::Unreachable { reason, origin, .. } if reason.contains("InvalidContentType") => {
+                format!(
+                    "Whoever listens there does not speak TLS. The address comes from {origin}: http:// instead of https://?"
+                )
+            }
             Error::Unreachable { origin, .. } => format!(
                 "The address comes from {origin}. Is a server there? `ctl dev` starts one on this machine;\n\
                  --address URL, or CTL_ADDR or NOMAD_ADDR in the environment, names another."

@@ -51,7 +51,15 @@ pub(crate) async fn any(cx: &Cx<'_>, kinds: &[Kind], given: &str) -> Result<Matc
         found.extend(matching(cx, *kind, given).await?);
     }
     let words: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
-    choose(found, &words.join(", "), given)
+    choose(found, &either(&words), given)
+}
+
+/// `job, node or evaluation`
+fn either(words: &[&str]) -> String {
+    match words {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 /// The exact one of the first kind that has any; else the only one.

@@ -98,7 +98,16 @@ fn read(path: &str) -> Result<(String, String)> {
     } else {
         std::fs::File::open(path).map_err(fail)?.take(MAX_BYTES + 1).read_to_string(&mut text)
     };
-    if length.map_err(fail)? as u64 > MAX_BYTES {
+    let length = length.map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            Error::usage(format!("{path}: this is no text in UTF-8"), "A job file is HCL or JSON.")
+        }
+        std::io::ErrorKind::IsADirectory => {
+            Error::usage(format!("{path}: this is a folder"), "Name a job file, or several with -f each.")
+        }
+        _ => fail(error),
+    })?;
+    if length as u64 > MAX_BYTES {
         return Err(Error::usage(format!("{path}: longer than 1 MiB"), "A job is at most 256 KiB."));
     }
     Ok((if path == "-" { "<stdin>".into() } else { path.into() }, text))
@@ -120,6 +129,16 @@ pub(crate) fn warn(screen: &mut Screen, server: &str, local: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_text_is_said_so() {
+        let folder = std::env::temp_dir();
+        let message = read(&folder.to_string_lossy()).unwrap_err().to_string();
+        assert!(message.ends_with("this is a folder"), "{message}");
+        let binary = std::env::current_exe().unwrap();
+        let message = read(&binary.to_string_lossy()).unwrap_err().to_string();
+        assert!(message.ends_with("this is no text in UTF-8") || message.contains("1 MiB"), "{message}");
+    }
 
     #[test]
     fn a_flag_wins_over_the_environment_and_a_flag_without_value_is_refused() {

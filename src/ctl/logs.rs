@@ -4,6 +4,7 @@ use clap::Args;
 use futures::StreamExt as _;
 
 use crate::{
+    client::innermost,
     cx::Cx,
     error::{Error, Result},
     exit::Exit,
@@ -50,10 +51,19 @@ pub(crate) async fn run(args: &LogsArgs, cx: &mut Cx<'_>) -> Result<Exit> {
     let response = cx.client.logs(&alloc.id, &task, kind, args.follow).await?;
     let mut stream = response.bytes_stream();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| cx.client.unreachable(&e))?;
+        let chunk = chunk.map_err(|error| broken_off(&alloc, &error))?;
         cx.screen.bytes(&chunk)?;
     }
     Ok(Exit::Ok)
+}
+
+/// The server ended, or the way to it did: of the task this says nothing.
+fn broken_off(alloc: &Allocation, error: &reqwest::Error) -> Error {
+    let id = short(&alloc.id);
+    Error::process(
+        format!("the output of allocation {id} broke off: {}", innermost(error)),
+        format!("Its task may well go on: `ctl alloc-status {id}` says so, and `ctl logs` shows all of it."),
+    )
 }
 
 async fn allocation(args: &LogsArgs, cx: &mut Cx<'_>) -> Result<Allocation> {

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
     /// Job file in HCL or JSON; `-` reads stdin
-    #[arg(value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(value_name = "FILE")]
     file: String,
     /// Return at once with the evaluation's id
     #[arg(long)]

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ValidateArgs {
     /// Job file in HCL or JSON; `-` reads stdin
-    #[arg(value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(value_name = "FILE")]
     file: String,
     #[command(flatten)]
     vars: VarArgs,

@@ -54,20 +54,50 @@ pub(crate) fn is_nomad(argv0: &str) -> bool {
 /// # Errors
 /// With the sentence to show, when a link named `nomad` is asked for a verb that isn't Nomad's.
 pub(crate) fn rewrite(words: Vec<String>, cli: &Command, nomad: bool) -> Result<Vec<String>, String> {
-    let (mut leading, rest) = split_leading(words, cli);
-    let mut rest = expand(rest);
+    let (leading, rest) = split_leading(words, cli);
+    let mut rest = expand(helped(rest));
+    noun_alone(&rest, cli)?;
     if nomad {
         rest = as_nomad(rest)?;
     }
     let Some(verb) = rest.first().and_then(|name| cli.find_subcommand(name)) else {
-        leading.extend(rest);
-        return Ok(leading);
+        let words = leading.into_iter().chain(rest);
+        let ours = words.map(|word| match word.as_str() {
+            "-version" | "-v" => "--version".to_owned(),
+            "-help" => "--help".to_owned(),
+            _ => word,
+        });
+        return Ok(ours.collect());
     };
     // Flags of the client may stand before the verb; clap knows them as the verb's own.
     let mut out = vec![rest.remove(0)];
     out.extend(flags(leading, verb));
     out.extend(flags(rest, verb));
     Ok(out)
+}
+
+/// `help VERB` is `VERB --help`.
+fn helped(mut words: Vec<String>) -> Vec<String> {
+    if words.first().is_some_and(|word| word == "help") {
+        words.remove(0);
+        words.push("--help".into());
+    }
+    words
+}
+
+/// A noun of Nomad's without a verb that is known here.
+fn noun_alone(words: &[String], cli: &Command) -> Result<(), String> {
+    let Some(noun) = words.first().filter(|noun| cli.find_subcommand(noun).is_none()) else { return Ok(()) };
+    let aliases = ALIASES.iter().map(|(alias, _)| *alias);
+    let known: Vec<&str> = aliases.filter(|alias| alias.split(' ').next() == Some(noun)).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let what = match words.get(1).filter(|word| !word.starts_with('-')) {
+        Some(verb) => format!("{:?} is not known here.", format!("{noun} {verb}")),
+        None => format!("{noun:?} alone says not what to do."),
+    };
+    Err(format!("{what}\n  There is: {}.", known.join(", ")))
 }
 
 /// Words before the verb that are flags (with their values), and the rest.

@@ -24,8 +24,8 @@ async fn bad_input_is_answered_and_writes_nothing() {
         (&deep, 400, "recursion limit"),
         (&deep_job, 500, "deeper than 64"),
         (r#"{"Job":{}}"#, 500, ""),
-        (r#"{"Job":[]}"#, 500, ""),
-        (r#"{"Job":"web"}"#, 500, ""),
+        (r#"{"Job":[]}"#, 400, "Job must be an object"),
+        (r#"{"Job":"web"}"#, 400, "Job must be an object"),
         (r#"{"Job":{"ID":"x"}}"#, 500, ""),
         (
             r#"{"Job":{"ID":"x","Type":"sysbatch","TaskGroups":[{"Name":"g","Tasks":[{"Name":"t","Driver":"docker"}]}]}}"#,

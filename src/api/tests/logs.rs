@@ -259,6 +259,25 @@ async fn an_api_passes_on_to_the_agent_and_an_agent_to_the_api() {
 }
 
 #[tokio::test]
+async fn a_follower_is_not_told_an_end_when_the_server_ends() {
+    let shutdown = CancellationToken::new();
+    let lab = Lab::with(ApiConfig::new("127.0.0.1:4646"), None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    placed(&lab, &address).await;
+    let files = BTreeMap::from([(0, b"hello\n".to_vec())]);
+    let agent = Arc::new(FakeAgent { files: Mutex::new(Some(files)), ..FakeAgent::default() });
+    let serving = crate::serve_agent(listener, ApiConfig::new(address.clone()), agent, shutdown.clone());
+    encamp_runtime::task::spawn("agent", serving);
+    let request = super::tcp::client().get(format!("http://{address}{}", path("&plain=true&follow=true")));
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().as_deref(), Some(b"hello\n".as_slice()));
+    shutdown.cancel();
+    let end = answer.chunk().await;
+    assert!(end.is_err(), "broken off, not ended: {end:?}");
+}
+
+#[tokio::test]
 async fn a_node_that_cannot_be_reached_is_named() {
     let lab = Lab::new().await;
     placed(&lab, "127.0.0.1:1").await;

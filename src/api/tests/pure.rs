@@ -52,3 +52,29 @@ fn a_page_goes_on_where_a_vanished_item_was() {
     assert_eq!(page("/?next_token=z"), (vec![], None));
     assert_eq!(page("/"), (vec!["a", "b", "d", "e"], None));
 }
+
+#[test]
+fn an_end_is_told_once() {
+    use encamp_model::{Timestamp, records::TaskEvent};
+    let told = |message: &str, exit_code, signal| {
+        let event = TaskEvent {
+            kind: "Terminated".into(),
+            time: Timestamp(1),
+            message: message.into(),
+            exit_code,
+            signal,
+        };
+        crate::wire::task::display(&event)
+    };
+    assert_eq!(told("Exit Code: 3", Some(3), None), "Exit Code: 3");
+    assert_eq!(told("Exit Code: 143, Signal: 15", Some(143), Some(15)), "Exit Code: 143, Signal: 15");
+    assert_eq!(told("Exit Code: unknown, it is gone", None, None), "Exit Code: unknown, it is gone");
+    assert_eq!(told("out of memory", Some(137), None), "Exit Code: 137, Exit Message: \"out of memory\"");
+}
+
+#[test]
+fn an_instant_in_a_sentence_is_the_second_in_which_it_has_come() {
+    let at = |nanoseconds| crate::wire::second(encamp_model::Timestamp(nanoseconds));
+    assert_eq!(at(1_700_000_000_000_000_000), "2023-11-14T22:13:20Z");
+    assert_eq!(at(1_700_000_000_000_000_001), "2023-11-14T22:13:21Z");
+}

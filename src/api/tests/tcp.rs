@@ -129,7 +129,8 @@ async fn shutdown_lets_requests_under_way_end_and_then_returns() {
     assert_eq!(following.chunk().await.unwrap().as_deref(), Some(&b"hello\n"[..]));
     let idle = TcpStream::connect(address).await.unwrap();
     lab.shutdown.cancel();
-    assert_eq!(following.chunk().await.unwrap(), None, "ended, and not broken off");
+    let end = following.chunk().await;
+    assert!(end.is_err(), "the task goes on, so that its output is broken off and has no end: {end:?}");
     let ended = tokio::time::timeout(Duration::from_secs(4), server).await;
     ended.expect("drained in time").unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
@@ -184,4 +185,31 @@ async fn tls_is_spoken_with_clients_and_between_processes() {
     assert_eq!((asked.status().as_u16(), asked.text().await.unwrap()), (200, "hello\n".to_owned()));
     let plain = raw(address, b"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(!plain.contains("HTTP/1.1 200"), "{plain}");
+}
+
+#[tokio::test]
+async fn a_process_that_waits_says_so_and_leaves_its_listener_to_what_comes_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = ApiConfig::new(address.to_string());
+    let asks = async {
+        let kept = client();
+        for path in ["/v1/jobs", "/healthz"] {
+            let answer = kept.get(format!("http://{address}{path}")).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 503, "{path}");
+            assert!(answer.headers().contains_key("retry-after"), "{path}");
+            assert!(answer.text().await.unwrap().contains("waits for etcd"), "{path}");
+        }
+        kept
+    };
+    let kept = crate::serve_while(&listener, config.clone(), asks).await.unwrap();
+    let lab = Lab::new().await;
+    let served = crate::serve(listener, lab.process.clone(), config, None, lab.shutdown.clone());
+    encamp_runtime::task::spawn("api", served);
+    let answer = kept.get(format!("http://{address}/v1/jobs")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "the same client, whose first connection has ended");
+
+    let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let config = ApiConfig::new("10.0.0.1:4646".to_owned());
+    assert!(crate::serve_while(&open, config, async {}).await.is_err(), "open to everybody");
 }

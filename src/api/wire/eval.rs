@@ -10,7 +10,7 @@ use encamp_model::{
 use encamp_world::{AllocEntry, Stored, World};
 use serde::Serialize;
 
-use super::{instant, resources::Flat};
+use super::{resources::Flat, second};
 
 /// One evaluation.
 #[derive(Debug, Serialize)]
@@ -297,14 +297,14 @@ fn count(want: &Want) -> u32 {
 fn waits_for(state: &JobState) -> String {
     let mut parts = Vec::new();
     for (group, wants) in &state.wants {
-        parts.extend(wants.iter().map(|want| match want {
-            Want::Room { count, .. } => format!("group {group:?}: {count} wait for room"),
-            Want::Time { count, at, .. } => {
-                format!("group {group:?}: {count} wait until {} to be replaced", instant(*at))
-            }
-            Want::Floor { count, floor, .. } => {
-                format!("group {group:?}: {count} wait to be replaced until more than {floor} run")
-            }
+        parts.extend(wants.iter().map(|want| {
+            let wait = if count(want) == 1 { "1 waits".to_owned() } else { format!("{} wait", count(want)) };
+            let what = match want {
+                Want::Room { .. } => "for room".to_owned(),
+                Want::Time { at, .. } => format!("until {} to be replaced", second(*at)),
+                Want::Floor { floor, .. } => format!("to be replaced until more than {floor} run"),
+            };
+            format!("group {group:?}: {wait} {what}")
         }));
     }
     parts.join("; ")

@@ -18,6 +18,13 @@ pub(crate) fn instant(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or_default().to_string()
 }
 
+/// An instant in a sentence: to the second in which it has come.
+pub(crate) fn second(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or_default();
+    let up = jiff::TimestampRound::new().smallest(jiff::Unit::Second).mode(jiff::RoundMode::Ceil);
+    at.round(up).unwrap_or(at).to_string()
+}
+
 /// Sets what is missing, or null, to what its absence means.
 pub(crate) fn fill(map: &mut Map<String, Value>, defaults: Value) {
     let Value::Object(defaults) = defaults else { return };

@@ -107,7 +107,7 @@ fn details(event: &TaskEvent) -> BTreeMap<&'static str, String> {
 }
 
 /// One line for people.
-fn display(event: &TaskEvent) -> String {
+pub(crate) fn display(event: &TaskEvent) -> String {
     if event.kind != "Terminated" {
         let said = if event.message.is_empty() { &event.kind } else { &event.message };
         return said.clone();
@@ -115,6 +115,11 @@ fn display(event: &TaskEvent) -> String {
     let mut parts = Vec::new();
     parts.extend(event.exit_code.map(|code| format!("Exit Code: {code}")));
     parts.extend(event.signal.filter(|s| *s != 0).map(|signal| format!("Signal: {signal}")));
-    parts.extend((!event.message.is_empty()).then(|| format!("Exit Message: {:?}", event.message)));
+    match event.message.as_str() {
+        // Agents say in their message what the numbers say.
+        said if said.is_empty() || (said.starts_with("Exit Code: ") && !parts.is_empty()) => {}
+        said if said.starts_with("Exit Code: ") => parts.push(said.to_owned()),
+        said => parts.push(format!("Exit Message: {said:?}")),
+    }
     parts.join(", ")
 }

@@ -80,7 +80,7 @@ async fn everything(
     let url = ListenArgs::url(&config);
     let node = args.node.config(&data_dir.join("node"), &args.common.region, &config.advertise)?;
     args.node.raw_exec()?;
-    let joined = host.join(etcd.clone(), keys.clone(), config.advertise.clone());
+    let joined = host.join_beside(&listener, &config, etcd.clone(), keys.clone());
     let Some(process) = joined.await? else { return Ok(()) };
     host.loops(&process, &Loop::ALL);
     let agent = host.agent(node, true, etcd, keys)?;

@@ -123,6 +123,20 @@ impl Host<'_> {
         }
     }
 
+    /// As [`Host::join`], for a process that serves the API: until it has joined, whoever asks is told what it
+    /// waits for.
+    pub(super) async fn join_beside(
+        &mut self,
+        listener: &TcpListener,
+        config: &ApiConfig,
+        store: Arc<dyn Store>,
+        keys: Keyspace,
+    ) -> Result<Option<Process>> {
+        let joined = self.join(store, keys, config.advertise.clone());
+        let joined = encamp_api::serve_while(listener, config.clone(), joined).await;
+        joined.map_err(|exposed| Error::usage(exposed.to_string(), ""))?
+    }
+
     /// Runs loops, each led by whichever process is elected for it.
     pub(super) fn loops(&mut self, process: &Process, loops: &[Loop]) {
         for one in loops {

@@ -44,7 +44,8 @@ pub(super) fn serve(
         let listener = listen.listener().await?;
         let config = listen.config(listener.local_addr()?)?;
         let url = ListenArgs::url(&config);
-        let Some(process) = host.join(etcd, keys, config.advertise.clone()).await? else { return Ok(()) };
+        let joined = host.join_beside(&listener, &config, etcd, keys);
+        let Some(process) = joined.await? else { return Ok(()) };
         host.loops(&process, loops);
         host.api(listener, process, config, None);
         host.screen.note(format!("==> Encamp {what} is ready: {url} (etcd {})", store.etcd.join(",")));

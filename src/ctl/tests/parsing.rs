@@ -28,6 +28,7 @@ fn flags_of_the_server_may_stand_before_the_verb() {
         "status --address http://h:1 --token=t web"
     );
     assert_eq!(rewritten("--version"), "--version");
+    assert_eq!(rewritten("-version"), "--version");
 }
 
 #[test]
@@ -69,9 +70,22 @@ fn a_link_named_nomad_speaks_nomads_way_only() {
 }
 
 #[test]
+fn help_may_stand_before_the_verb_and_a_noun_wants_a_verb() {
+    assert_eq!(rewritten("help"), "--help");
+    assert_eq!(rewritten("-help"), "--help");
+    assert_eq!(rewritten("help run"), "run --help");
+    assert_eq!(rewritten("help job status"), "status --kind job --help");
+    ctl(&["job"]).fails(&["\"job\" alone says not what to do", "job run, job stop, job status"]);
+    ctl(&["alloc", "exec", "1f"]).fails(&["\"alloc exec\" is not known here", "alloc status, alloc logs"]);
+    assert_eq!(named("nomad", &["help", "run"]).exit, Exit::Ok);
+}
+
+#[test]
 fn wrong_words_end_with_one_and_help_with_zero() {
     ctl(&["stauts"]).fails(&["unrecognized subcommand 'stauts'", "status"]);
     ctl(&["run"]).fails(&["<FILE>"]);
+    ctl(&["run", "--bogus", "web.hcl"]).fails(&["unexpected argument '--bogus'"]);
+    ctl(&["run", "-purge", "web.hcl"]).fails(&["unexpected argument '-p'"]);
     assert_eq!(ctl(&["--help"]).exit, Exit::Ok);
     ctl(&["version"]).shows(Exit::Ok, &[concat!("Encamp v", env!("CARGO_PKG_VERSION"))]);
 }

@@ -371,8 +371,8 @@ fn status_searches_every_kind_and_lists_what_is_ambiguous() {
         "alloc f67a72a4 example.web[0] (running)",
         "Type more of it.",
     ]);
-    server().ctl(&["status", "f"]).fails(&["no job, node, allocation, evaluation", "\"f\""]);
-    server().ctl(&["status", "nothing"]).fails(&["no job, node, allocation, evaluation", "\"nothing\""]);
+    server().ctl(&["status", "f"]).fails(&["no job, node, allocation or evaluation", "\"f\""]);
+    server().ctl(&["status", "nothing"]).fails(&["no job, node, allocation or evaluation", "\"nothing\""]);
     server().ctl(&["status", "alloc/f6"]).shows(Exit::Ok, &alloc_screen());
     server().ctl(&["alloc-status", "f67a"]).shows(Exit::Ok, &alloc_screen());
     server().ctl(&["alloc", "status", "f67a"]).shows(Exit::Ok, &alloc_screen());
@@ -647,4 +647,16 @@ fn the_token_and_the_namespace_go_with_every_request() {
     server.ctl(&["status", "-token", "s3cret", "-namespace=team", "-region", "eu"]);
     assert_eq!(server.asked(), ["GET /v1/jobs?namespace=team&prefix=&region=eu token=s3cret"]);
     assert_eq!(NOW, ago(0));
+}
+
+#[test]
+fn a_log_that_breaks_off_is_no_end_of_its_task() {
+    let server = Mock::new()
+        .on("GET /v1/allocations", json!([alloc()]))
+        .on(&format!("GET /v1/allocation/{ALLOC}"), alloc())
+        .cut(&format!("GET /v1/client/fs/logs/{ALLOC}"), "half")
+        .start();
+    let ran = server.ctl(&["logs", "-f", "f67a"]);
+    assert_eq!(ran.exit, Exit::Error);
+    assert!(ran.err.contains("broke off") && ran.err.contains("ctl alloc-status f67a"), "{}", ran.err);
 }

@@ -13,6 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use futures::StreamExt as _;
 use serde_json::Value;
 
 use crate::{Exit, Screen};
@@ -29,6 +30,8 @@ pub(super) fn ago(seconds: i64) -> i64 {
 struct Answer {
     status: u16,
     body: String,
+    /// The connection breaks after the body.
+    cut: bool,
 }
 
 /// Answers by `METHOD /path`; of several for one the last is given from then on.
@@ -58,8 +61,17 @@ impl Mock {
         self.text(what, 200, &body.to_string())
     }
 
-    pub(super) fn text(mut self, what: &str, status: u16, body: &str) -> Self {
-        self.answers.entry(what.to_owned()).or_default().push(Answer { status, body: body.to_owned() });
+    pub(super) fn text(self, what: &str, status: u16, body: &str) -> Self {
+        self.answer(what, Answer { status, body: body.to_owned(), cut: false })
+    }
+
+    /// Answers with a text that breaks off.
+    pub(super) fn cut(self, what: &str, body: &str) -> Self {
+        self.answer(what, Answer { status: 200, body: body.to_owned(), cut: true })
+    }
+
+    fn answer(mut self, what: &str, answer: Answer) -> Self {
+        self.answers.entry(what.to_owned()).or_default().push(answer);
         self
     }
 
@@ -97,6 +109,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Re
     };
     let answer = if queue.len() > 1 { queue.remove(0) } else { queue[0].clone() };
     let status = StatusCode::from_u16(answer.status).unwrap();
+    if answer.cut {
+        let cut = async {
+            // A pause lets the text out before.
+            tokio::task::yield_now().await;
+            Err(io::Error::other("cut"))
+        };
+        let pieces = futures::stream::once(async { Ok(answer.body) }).chain(futures::stream::once(cut));
+        return (status, Body::from_stream(pieces)).into_response();
+    }
     (status, [(header::CONTENT_TYPE, "application/json")], answer.body).into_response()
 }
 
