@@ -136,6 +136,9 @@ impl Error {
             Error::Refused { status: 507, .. } => {
                 "etcd is out of space: compact and defragment it, then `etcdctl alarm disarm`.".into()
             }
+            Error::Refused { status: 502, .. } => {
+                "The agent of the node that has it does not answer: `ctl node-status` lists the nodes.".into()
+            }
             Error::Answer { .. } => {
                 "Is it an Encamp server, and of about this version? See `ctl version`.".into()
             }

@@ -129,13 +129,24 @@ fn list(cx: &mut Cx<'_>, kind: Kind, value: Value, wide: bool) -> Result<()> {
         return Ok(());
     }
     let now = cx.now;
-    let text = match kind {
+    // Of everything in every namespace one wants to know which it is.
+    let every = cx.client.namespace() == "*" && kind != Kind::Node && !(wide && kind == Kind::Job);
+    let namespaces = every.then(|| namespaces(&value));
+    let table = match kind {
         Kind::Job => jobs(now, &rows(kind, value)?, wide),
         Kind::Node => nodes(&rows(kind, value)?, wide),
         Kind::Alloc => allocs(now, &rows(kind, value)?, wide),
         Kind::Eval => evals(now, &rows(kind, value)?, wide),
     };
-    cx.screen.line(text)
+    cx.screen.line(match namespaces {
+        Some(cells) => table.before("NAMESPACE", cells),
+        None => table,
+    })
+}
+
+fn namespaces(list: &Value) -> Vec<String> {
+    let entries = list.as_array().into_iter().flatten();
+    entries.map(|entry| entry["Namespace"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 fn rows<T: serde::de::DeserializeOwned>(kind: Kind, value: Value) -> Result<Vec<T>> {

@@ -26,6 +26,16 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Puts a column before the others: its heading, and a cell a row.
+    pub(crate) fn before(mut self, heading: &str, cells: Vec<String>) -> Self {
+        debug_assert_eq!(cells.len() + 1, self.rows.len(), "a cell a row");
+        let column = std::iter::once(heading.to_owned()).chain(cells);
+        self.rows.iter_mut().zip(column).for_each(|(row, cell)| row.insert(0, cell));
+        self
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows[0].len();

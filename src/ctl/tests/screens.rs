@@ -542,6 +542,13 @@ fn get_prints_columns_names_and_data() {
             "3d823c52  example  job-register  complete  false     4s",
         ],
     );
+    shows(
+        &["get", "jobs", "-namespace", "*"],
+        &[
+            "NAMESPACE  NAME  TYPE     PRIORITY  STATUS   READY  AGE",
+            "default    web   service  50        running  1/6    1h",
+        ],
+    );
     shows(&["get", "node", "n1", "-o", "name"], &[&format!("node/{NODE}")]);
     let wide = server.ctl(&["get", "nodes", "-o", "wide"]);
     assert!(wide.out.contains(NODE) && wide.out.contains("10.0.0.5"), "{}", wide.out);
