@@ -1,6 +1,9 @@
 //! A job file as given on the command line: read, parsed, its notes and warnings shown.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+};
 
 use clap::Args;
 use encamp_model::Job;
@@ -24,10 +27,15 @@ pub(crate) struct VarArgs {
 }
 
 impl VarArgs {
-    /// By name; flags win over the environment.
-    fn values(&self, env: impl Iterator<Item = (String, String)>) -> Result<BTreeMap<String, String>> {
+    /// By name; flags win over the environment, of which a file takes what it declares: the rest is for others.
+    fn values(
+        &self,
+        declared: &BTreeSet<String>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<BTreeMap<String, String>> {
         let mut values: BTreeMap<String, String> = env
             .filter_map(|(name, value)| Some((name.strip_prefix("NOMAD_VAR_")?.to_owned(), value)))
+            .filter(|(name, _)| declared.contains(name))
             .collect();
         for pair in &self.vars {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
@@ -66,7 +74,10 @@ impl JobFile {
 /// If it cannot be read, or holds mistakes: all of them, with their places.
 pub(crate) fn load(path: &str, vars: &VarArgs, screen: &mut Screen) -> Result<JobFile> {
     let (name, text) = read(path)?;
-    let vars = vars.values(std::env::vars())?;
+    // Variables of others may hold bytes that are no text: they are none of ours.
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vars = vars.values(&encamp_jobspec::variables(&text), env)?;
     let parsed = encamp_jobspec::parse(&text, &name, &vars).map_err(|e| Error::Jobspec(e.to_string()))?;
     for note in &parsed.notes {
         screen.note(format!("Note: {note}"));
@@ -142,10 +153,12 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_and_a_flag_without_value_is_refused() {
-        let env = [("NOMAD_VAR_a", "env"), ("NOMAD_VAR_b", "env"), ("HOME", "/")];
+        let env =
+            [("NOMAD_VAR_a", "env"), ("NOMAD_VAR_b", "env"), ("NOMAD_VAR_others", "env"), ("HOME", "/")];
+        let declared = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
         let env = || env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-        let values = VarArgs { vars: vec!["a=flag=1".into()] }.values(env()).unwrap();
+        let values = VarArgs { vars: vec!["a=flag=1".into()] }.values(&declared, env()).unwrap();
         assert_eq!(values, BTreeMap::from([("a".into(), "flag=1".into()), ("b".into(), "env".into())]));
-        assert!(VarArgs { vars: vec!["a".into()] }.values(env()).is_err());
+        assert!(VarArgs { vars: vec!["a".into()] }.values(&declared, env()).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! From what a person typed to what clap parses: one table of aliases, Go's one-dash flags, and the name `nomad`.
 //!
-//! Nothing here guesses: `-word` becomes `--word` only where `word` is exactly a long flag of the verb, so that
-//! bundled short flags keep their meaning.
+//! Nothing here guesses: `-word` becomes `--word` where `word` is exactly a long flag of the verb, so that bundled
+//! short flags keep their meaning; and where it can't be short flags either, so that the complaint names it.
 
 use clap::{ArgAction, Command};
 
@@ -163,6 +163,8 @@ fn flags(words: Vec<String>, verb: &Command) -> Vec<String> {
         let (name, value) = body.split_once('=').map_or((body, None), |(n, v)| (n, Some(v)));
         let known = verb.get_arguments().find(|arg| arg.get_long() == Some(name) && name.len() > 1);
         match (known, value) {
+            // clap would read `-verbose` as `-v -e …` and complain of what nobody typed.
+            (None, _) if !word.starts_with("--") && is_long_word(name, verb) => out.push(format!("-{word}")),
             (None, _) => out.push(word),
             (Some(arg), Some("true")) if is_switch(arg) => out.push(format!("--{name}")),
             (Some(arg), Some("false")) if is_switch(arg) => {}
@@ -170,6 +172,12 @@ fn flags(words: Vec<String>, verb: &Command) -> Vec<String> {
         }
     }
     out
+}
+
+/// A word of several letters that begins with none of the verb's short flags.
+fn is_long_word(name: &str, verb: &Command) -> bool {
+    let shorts: Vec<char> = verb.get_arguments().filter_map(clap::Arg::get_short).chain(['h']).collect();
+    name.len() > 1 && name.starts_with(|first: char| first.is_alphabetic() && !shorts.contains(&first))
 }
 
 fn is_switch(arg: &clap::Arg) -> bool {

@@ -5,7 +5,10 @@ mod legacy;
 mod sugar;
 mod variables;
 
-use std::{collections::BTreeMap, panic};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic,
+};
 
 use hcl_edit::{parser::parse_body, structure::Body};
 
@@ -37,6 +40,11 @@ pub(crate) fn read(source: Source<'_>, vars: &BTreeMap<String, String>) -> Read 
     variables::declare(&mut reader, &mut evaluator, &body, vars);
     let job = decode::file(&mut reader, &evaluator, &body);
     Read { job, errors: reader.errors, notes }
+}
+
+/// The variables that a job file declares; none if it is no HCL.
+pub(crate) fn variables(source: Source<'_>) -> BTreeSet<String> {
+    parse(source).map(|(body, ..)| variables::names(&body)).unwrap_or_default()
 }
 
 type Parsed = (Body, Modern, Vec<String>);

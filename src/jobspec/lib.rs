@@ -19,7 +19,7 @@ mod shape;
 mod tests;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_model::{Job, ids::Name};
 use serde_json::{Map, Value};
@@ -96,6 +96,15 @@ pub fn read(source: &str, file: &str, vars: &BTreeMap<String, String>) -> Result
 /// Everything that stands against the job, at most [`MAX_DIAGNOSTICS`] findings.
 pub fn parse(source: &str, file: &str, vars: &BTreeMap<String, String>) -> Result<Parsed, Diagnostics> {
     if looks_like_json(source) { parse_json(source, file) } else { parse_hcl(source, file, vars) }
+}
+
+/// The names of the variables that a job file declares, for those who take values from where others' values are, too.
+/// None, if it is JSON or cannot be read.
+pub fn variables(source: &str) -> BTreeSet<String> {
+    match bounded(source, "") {
+        Ok(text) if !looks_like_json(text) => hcl::variables(Source { file: "", text }),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Reads and admits a job file in HCL, as written today or in 2016.

@@ -14,7 +14,8 @@ fn rewritten(line: &str) -> String {
 fn one_dash_is_two_only_where_the_verb_has_exactly_that_flag() {
     assert_eq!(rewritten("run -detach web.nomad"), "run --detach web.nomad");
     assert_eq!(rewritten("stop -purge=true -detach=false web"), "stop --purge web");
-    assert_eq!(rewritten("run -purge web.nomad"), "run -purge web.nomad");
+    assert_eq!(rewritten("run -purge web.nomad"), "run --purge web.nomad");
+    assert_eq!(rewritten("run -hx -1 - -v web.nomad"), "run -hx -1 - -v web.nomad");
     assert_eq!(rewritten("node-status -self"), "node-status --self");
     assert_eq!(rewritten("logs -ft web 1f"), "logs -ft web 1f");
     assert_eq!(rewritten("status -address=http://h:1 web"), "status --address=http://h:1 web");
@@ -85,7 +86,7 @@ fn wrong_words_end_with_one_and_help_with_zero() {
     ctl(&["stauts"]).fails(&["unrecognized subcommand 'stauts'", "status"]);
     ctl(&["run"]).fails(&["<FILE>"]);
     ctl(&["run", "--bogus", "web.hcl"]).fails(&["unexpected argument '--bogus'"]);
-    ctl(&["run", "-purge", "web.hcl"]).fails(&["unexpected argument '-p'"]);
+    ctl(&["run", "-purge", "web.hcl"]).fails(&["unexpected argument '--purge'"]);
     assert_eq!(ctl(&["--help"]).exit, Exit::Ok);
     ctl(&["version"]).shows(Exit::Ok, &[concat!("Encamp v", env!("CARGO_PKG_VERSION"))]);
 }

@@ -28,6 +28,13 @@ enum Type {
     Collection,
 }
 
+/// The names that a file declares.
+pub(super) fn names(body: &Body) -> BTreeSet<String> {
+    let single = body.get_blocks("variable").filter_map(|block| Some(block.labels.first()?.as_str()));
+    let shorthand = body.get_blocks("variables").flat_map(|block| block.body.attributes());
+    single.chain(shorthand.map(|attribute| attribute.key.as_str())).map(str::to_owned).collect()
+}
+
 /// Declares everything that expressions may refer to.
 pub(super) fn declare<'a>(
     reader: &mut Reader<'_>,

@@ -198,6 +198,11 @@ fn variables_and_locals_are_filled_in() {
         "{wrong}"
     );
     assert!(wrong.contains("v.hcl:5:10: the variable \"image\" has no value"), "{wrong}");
+
+    let names: Vec<String> = crate::variables(&source).into_iter().collect();
+    assert_eq!(names, ["count", "dcs", "image"]);
+    assert!(crate::variables("variables {\na = 1\n}").contains("a"));
+    assert!(crate::variables("{}").is_empty() && crate::variables("variable {").is_empty());
 }
 
 #[test]
