@@ -42,7 +42,7 @@ pub(crate) fn run(args: &AgentProcessArgs, screen: &mut Screen) -> Result<Exit> 
         let node = args.node.config(&args.data_dir, &args.common.region, &config.advertise)?;
         let agent = host.agent(node, args.node.raw_exec()?, store, keys)?;
         host.agent_api(listener, config, agent.clone());
-        host.registered(&agent, REGISTER).await;
+        host.registered(&agent, REGISTER).await?;
         let (id, etcd) = (agent.node_id(), args.store.etcd.join(","));
         match agent.problem() {
             None => host.screen.note(format!("==> Encamp agent is ready: node {id}, {url} (etcd {etcd})")),

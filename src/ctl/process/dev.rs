@@ -85,7 +85,7 @@ async fn everything(
     host.loops(&process, &Loop::ALL);
     let agent = host.agent(node, true, etcd, keys)?;
     host.api(listener, process, config, Some(agent.clone()));
-    host.registered(&agent, REGISTER).await;
+    host.registered(&agent, REGISTER).await?;
     host.screen.note(ready(&url, store, data_dir));
     if let Some(why) = agent.problem() {
         host.screen.note(format!("    But its node is not registered: {why}"));

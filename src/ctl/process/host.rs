@@ -213,15 +213,20 @@ impl Host<'_> {
     }
 
     /// Waits until the agent is registered, for a while: whoever reads "ready" wants to run something.
-    pub(super) async fn registered(&self, agent: &AgentHandle, within: Duration) {
+    ///
+    /// # Errors
+    /// If a part failed meanwhile, such as the agent itself.
+    pub(super) async fn registered(&mut self, agent: &AgentHandle, within: Duration) -> Result<()> {
         let registered = async {
             while agent.problem().is_some() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
+        let shutdown = self.shutdown.clone();
         tokio::select! {
-            _ = tokio::time::timeout(within, registered) => {}
-            () = self.shutdown.cancelled() => {}
+            failed = first_failure(&mut self.parts, &shutdown) => failed,
+            _ = tokio::time::timeout(within, registered) => Ok(()),
+            () = shutdown.cancelled() => Ok(()),
         }
     }
 

@@ -62,8 +62,8 @@ impl NodeArgs {
         let accept = self.accept_cluster.as_deref().map(str::parse::<ClusterUid>).transpose();
         Ok(Config {
             data_dir: data_dir.to_owned(),
-            name: self.name.clone(),
-            datacenter: self.datacenter.clone(),
+            name: self.name.clone().filter(|name| !name.trim().is_empty()),
+            datacenter: self.datacenter()?,
             class: self.class.clone().unwrap_or_default(),
             region: region.to_owned(),
             meta: meta(&self.meta)?,
@@ -83,6 +83,14 @@ impl NodeArgs {
             http_addr: http_addr.to_owned(),
             ..Config::default()
         })
+    }
+
+    /// Jobs name it: one without a name could be asked for by none.
+    fn datacenter(&self) -> Result<String> {
+        match self.datacenter.trim() {
+            "" => Err(wrong("--datacenter", &self.datacenter, "a name, such as dc1")),
+            name => Ok(name.to_owned()),
+        }
     }
 
     /// True if tasks may be run as plain processes.
@@ -156,6 +164,24 @@ fn lease_ttl(text: &str) -> Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    #[test]
+    fn an_empty_name_is_none_and_a_datacenter_has_one() {
+        let config = |flags: &[&str]| {
+            let words = std::iter::once("ctl").chain(flags.iter().copied());
+            <Flags as clap::Parser>::parse_from(words).node.config(Path::new("/d"), "global", "h:1")
+        };
+        assert_eq!(config(&["--name", ""]).unwrap().name, None);
+        assert_eq!(config(&["--name", "n1"]).unwrap().name.as_deref(), Some("n1"));
+        assert_eq!(config(&[]).unwrap().datacenter, "dc1");
+        assert!(config(&["--datacenter", " "]).unwrap_err().render("ctl").contains("--datacenter"));
+    }
 
     #[test]
     fn room_ports_and_ttl_are_read_and_nonsense_is_refused_by_its_flag() {
