@@ -10,6 +10,7 @@ use axum::{
 };
 use encamp_runtime::Process;
 use encamp_world::World;
+use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -186,20 +187,37 @@ async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Vec<(Strin
     }
 }
 
+/// How much of a body that is too large is read and dropped: a client that is still sending would otherwise see a broken
+/// connection in place of the answer.
+const DROPPED_MOST: usize = 16 << 20;
+
 async fn read_body(body: Body, headers: &HeaderMap, most: usize, time: Duration) -> Result<Bytes, Error> {
     let too_large = || Error::TooLarge(format!("the request's body is larger than {most} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|len| len > most as u64) {
+    let asks_first = headers.contains_key(header::EXPECT);
+    if announced.is_some_and(|len| len > DROPPED_MOST as u64 || (asks_first && len > most as u64)) {
         return Err(too_large());
     }
-    match tokio::time::timeout(time, axum::body::to_bytes(body, most)).await {
+    match tokio::time::timeout(time, collect(body, most)).await {
         Err(_) => Err(Error::TooSlow),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(too_large()),
         Ok(Err(error)) => Err(Error::Malformed(format!("the request's body broke off: {error}"))),
     }
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+/// The whole body, or `None` if it is larger than `most` bytes.
+async fn collect(mut body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen += data.len();
+        if seen <= most {
+            bytes.extend_from_slice(&data);
+        } else if seen > DROPPED_MOST {
+            break;
+        }
+    }
+    Ok((seen <= most).then(|| bytes.into()))
 }
