@@ -13,6 +13,7 @@ use std::{
 use encamp_model::{
     AllocId, Key, Keyspace, NodeId,
     records::{AllocStatus, LeaseRecord, NodeInfo},
+    status::may_follow,
 };
 use encamp_store::{Compare, LeaseId, Op, OpAnswer, Revision, Txn, TxnAnswer};
 
@@ -164,7 +165,11 @@ impl Reporter {
         let mut said = Vec::new();
         for id in &self.pending {
             let Some(status) = status(*id).filter(|_| !self.gone.contains(id)) else { continue };
-            if self.told.get(id).is_some_and(|told| Arc::ptr_eq(told, status) || same(told, status)) {
+            let told = self.told.get(id);
+            if told.is_some_and(|told| Arc::ptr_eq(told, status) || same(told, status)) {
+                said.push(*id);
+            } else if told.is_some_and(|told| contradicts(told, status)) {
+                tracing::error!(alloc = %id, told = ?told.map(|t| t.status), now = ?status.status, "not said");
                 said.push(*id);
             } else if batch.len() < STATUSES_MAX {
                 batch.push((*id, Arc::clone(status)));
@@ -247,6 +252,11 @@ impl Reporter {
     fn key(&self, key: &Key) -> String {
         self.me.keys.encode(key)
     }
+}
+
+/// Must `new` not be said of an allocation of which `told` was said?
+fn contradicts(told: &AllocStatus, new: &AllocStatus) -> bool {
+    told.uid == new.uid && !may_follow(told.status, new.status)
 }
 
 /// Do both say the same, whenever they were written?

@@ -194,6 +194,8 @@ pub(crate) struct Alloc {
     pub(crate) wanted: Wanted,
     /// The text of `saved.version`.
     pub(crate) job: Option<Arc<Job>>,
+    /// What etcd held when the node registered: an agent that lost its own state goes by it.
+    pub(crate) told: Option<Arc<AllocStatus>>,
     /// What was last computed for etcd.
     pub(crate) status: Option<Arc<AllocStatus>>,
     /// What it waits for before it starts, for people.
@@ -202,9 +204,14 @@ pub(crate) struct Alloc {
     pub(crate) dirty: bool,
 }
 
+/// Something of it was tried, by what was said of it.
+fn tried(told: &AllocStatus) -> bool {
+    told.status != ClientStatus::Pending || told.tasks.values().any(|task| task.started.is_some())
+}
+
 impl Alloc {
     pub(crate) fn new(saved: AllocState, wanted: Wanted) -> Self {
-        Alloc { saved, wanted, job: None, status: None, waits: String::new(), dirty: true }
+        Alloc { saved, wanted, job: None, told: None, status: None, waits: String::new(), dirty: true }
     }
 
     pub(crate) fn record(&self) -> Option<&Arc<AllocRecord>> {
@@ -234,13 +241,64 @@ impl Alloc {
         self.saved.verdict.is_some()
     }
 
+    /// Whatever of it still runs is to end, and stays ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.told_to_stop().is_some() || self.saved.ending.is_some() || self.ended()
+    }
+
+    /// Takes in what etcd holds of it. A last word there is the last word here, and what was said to run is never
+    /// refused, even if our own memory of it is gone.
+    pub(crate) fn heed(&mut self, told: Arc<AllocStatus>) {
+        match self.record() {
+            Some(record) if record.uid != told.uid => return,
+            Some(_) => {}
+            // Until its record can be read.
+            None => {
+                self.told = Some(told);
+                return;
+            }
+        }
+        if told.status.is_terminal() && !self.ended() {
+            let verdict = Verdict { status: told.status, description: told.description.clone() };
+            self.saved.verdict = Some(verdict);
+            self.waits.clear();
+            self.status.get_or_insert_with(|| Arc::clone(&told));
+            self.dirty = true;
+        }
+        if tried(&told) {
+            for task in self.saved.tasks.values_mut().filter(|t| !t.touched) {
+                task.touched = true;
+                self.dirty = true;
+            }
+        }
+        self.told = Some(told);
+    }
+
+    /// Its tasks, as its group describes them: what etcd holds of them is where they go on.
+    pub(crate) fn make_tasks(&mut self, received: &TaskRun) {
+        let Some(group) = self.group() else { return };
+        let told = self.told.as_deref();
+        let make = |task: &Task| {
+            let state = told.and_then(|told| told.tasks.get(&task.name));
+            let run = match state {
+                Some(state) => {
+                    let state = TaskState { state: TaskPhase::Pending, failed: false, ..state.clone() };
+                    TaskRun { state, touched: told.is_some_and(tried), ..TaskRun::default() }
+                }
+                None => TaskRun { touched: told.is_some_and(tried), ..received.clone() },
+            };
+            (task.name.clone(), run)
+        };
+        self.saved.tasks = group.tasks.iter().map(make).collect();
+    }
+
     /// No pass would change anything, until something comes in for it.
     pub(crate) fn settled(&self) -> bool {
         let Some(record) = self.record() else { return !matches!(self.wanted, Wanted::Absent { .. }) };
         let text_known = self.job.is_some() && self.saved.version == Some(record.version);
         match self.wanted {
             Wanted::Absent { .. } => false,
-            _ if self.ended() => true,
+            _ if self.ended() => self.saved.tasks.values().all(TaskRun::settled),
             Wanted::Record if !text_known => false,
             _ => !self.saved.tasks.is_empty() && self.saved.tasks.values().all(TaskRun::settled),
         }

@@ -19,6 +19,7 @@ impl Core {
                 self.lease_until_ns = good_until_ns;
                 self.need_list();
             }
+            Input::Told(told) => self.told = told,
             Input::Renewed { sent_ns, good_until_ns } => {
                 // A renewal sent after the lease's time was up bridges a gap in which anything may have been decided.
                 if sent_ns >= self.lease_until_ns {
@@ -87,10 +88,16 @@ impl Core {
         for (id, entry) in entries {
             self.put(id, entry);
         }
+        for (id, told) in std::mem::take(&mut self.told) {
+            if let Some(alloc) = self.allocs.get_mut(&id) {
+                alloc.heed(told);
+                self.unsettled.insert(id);
+            }
+        }
         self.stops_first = self
             .allocs
             .iter()
-            .filter(|(_, a)| a.occupies() && a.told_to_stop().is_some())
+            .filter(|(_, a)| a.occupies() && (a.told_to_stop().is_some() || a.ended()))
             .map(|(id, _)| *id)
             .collect();
     }
@@ -121,6 +128,9 @@ impl Core {
         if news {
             alloc.saved.record = Some(Arc::clone(&record));
             alloc.dirty = true;
+        }
+        if let Some(told) = alloc.told.take() {
+            alloc.heed(told);
         }
     }
 

@@ -7,7 +7,7 @@
 //! Invariants: nothing new starts without permission (lease renewed within its time, range listed since boot,
 //! reconnect and any gap of the lease); nothing starts that shares a port with, or waits for, what may still run; an
 //! allocation is refused only if nothing of it was ever tried; a task of an absent record is stopped only after a
-//! confirmed absence; an allocation that ended stays ended.
+//! confirmed absence; an allocation that ended stays ended, whether the disk says so or etcd.
 
 mod alloc;
 mod fit;
@@ -86,6 +86,8 @@ pub enum Input {
         /// Nanoseconds since boot.
         good_until_ns: u64,
     },
+    /// What etcd held of this node's statuses when it registered. Counts with the next list.
+    Told(BTreeMap<AllocId, Arc<AllocStatus>>),
     /// The lease was renewed.
     Renewed {
         /// When the renewal was sent.
@@ -229,6 +231,8 @@ pub struct Core {
     cluster_asked: u64,
     foreign: bool,
     leaving: bool,
+    /// What etcd holds of our statuses, until a list says that it is our etcd.
+    told: BTreeMap<AllocId, Arc<AllocStatus>>,
     /// Stops that the last list asked for: until they are done or have failed nothing new starts.
     stops_first: BTreeSet<AllocId>,
     /// Allocations that a pass must look at: something came in for them, or they wait for something. The others are
@@ -261,6 +265,7 @@ impl Core {
             cluster_asked: 0,
             foreign: false,
             leaving: false,
+            told: BTreeMap::new(),
             stops_first: BTreeSet::new(),
             unsettled: saved.keys().copied().collect(),
             news: BTreeSet::new(),

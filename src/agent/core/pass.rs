@@ -111,9 +111,7 @@ impl Core {
         }
         if alloc.saved.tasks.is_empty() && !alloc.ended() && alloc.job.is_some() {
             match alloc.group().map(|g| &g.tasks).filter(|tasks| !tasks.is_empty()) {
-                Some(tasks) => {
-                    alloc.saved.tasks = tasks.iter().map(|t| (t.name.clone(), received(now))).collect();
-                }
+                Some(_) => alloc.make_tasks(&received(now)),
                 // Nothing can ever run of it, whatever is wanted.
                 None => {
                     let description = format!(
@@ -132,7 +130,7 @@ impl Core {
         let leaving = self.leaving;
         let Some(alloc) = self.allocs.get_mut(&id) else { return };
         let cause = alloc.told_to_stop();
-        let ending = cause.is_some() || alloc.saved.ending.is_some();
+        let ending = alloc.is_ending();
         if ending || leaving {
             let names: Vec<_> = alloc.saved.tasks.keys().cloned().collect();
             for task in names {

@@ -74,7 +74,7 @@ impl Core {
         }
         let Some(alloc) = self.run_of(run) else { return };
         alloc.dirty = true;
-        let stopped = alloc.told_to_stop().is_some() || alloc.saved.ending.is_some();
+        let stopped = alloc.is_ending();
         let policy = policy_of(alloc, run);
         let Some(task) = alloc.saved.tasks.get_mut(&run.task) else { return };
         let asked = task.phase == Phase::Stopping;
@@ -152,7 +152,7 @@ fn not_tried(task: &mut TaskRun, now: &Moment) {
 /// The machine went down under a run: nobody's fault, and its start is a new one.
 fn lost_with_boot(alloc: &mut Alloc, run: &RunId, now: &Moment) {
     alloc.dirty = true;
-    let stopped = alloc.told_to_stop().is_some() || alloc.saved.ending.is_some();
+    let stopped = alloc.is_ending();
     let Some(task) = alloc.saved.tasks.get_mut(&run.task) else { return };
     task.state.finished = Some(now.wall);
     task.event("Terminated", now.wall, "ended with the machine, which was restarted");
@@ -209,7 +209,7 @@ fn after_death(alloc: &mut Alloc, run: &RunId, now: &Moment) {
     let Some(task) = alloc.saved.tasks.get(&run.task).filter(|t| t.phase == Phase::Dead) else { return };
     let failed = task.state.failed;
     let leader = alloc.task(&run.task).is_some_and(|t| t.leader);
-    if alloc.saved.ending.is_some() || alloc.told_to_stop().is_some() || !(failed || leader) {
+    if alloc.is_ending() || !(failed || leader) {
         return;
     }
     alloc.saved.ending = Some(match failed {

@@ -326,6 +326,7 @@ impl Shell {
         let heartbeat = self.beside.clone().heartbeat(registered.lease, registered.cluster);
         let heartbeat = self.beside(heartbeat);
         self.lease = Some((registered.lease, heartbeat));
+        self.apply(Input::Told(registered.told.clone()));
         self.reporter.registered(registered.epoch, registered.lease, registered.info, registered.told);
         self.reporter.news(self.shared.core().ids());
         self.report_paused = false;

@@ -3,6 +3,7 @@
 mod core_life;
 mod core_permission;
 mod core_random;
+mod core_told;
 mod fingerprint;
 mod folders;
 mod kit;

@@ -231,3 +231,24 @@ fn a_failed_compare_tells_apart_a_gone_record_a_gone_lease_and_a_twin() {
     assert_eq!(lost.answered(&gone(vec![vec![], vec![]])), Verdict::Unregistered);
     assert!(say(&mut lost).is_none(), "nothing without a lease");
 }
+
+#[test]
+fn what_contradicts_the_last_word_is_not_said() {
+    let (mut reporter, info) = reporter();
+    let with = |status: ClientStatus| {
+        let mut said = self::status(1);
+        Arc::make_mut(&mut said).status = status;
+        said
+    };
+    let told = BTreeMap::from([(alloc_id(1), with(ClientStatus::Failed))]);
+    reporter.registered(10, 5, Arc::clone(&info), told);
+    for status in [ClientStatus::Pending, ClientStatus::Running, ClientStatus::Complete] {
+        let new = with(status);
+        reporter.news([alloc_id(1)]);
+        assert!(reporter.next(|_| Some(&new), &info).is_none(), "{status:?}");
+    }
+    let mut other = with(ClientStatus::Running);
+    Arc::make_mut(&mut other).uid = encamp_model::JobUid::from_bits(78);
+    reporter.news([alloc_id(1)]);
+    assert!(reporter.next(|_| Some(&other), &info).is_some(), "another registration's");
+}
