@@ -169,6 +169,20 @@ async fn a_job_is_pending_running_and_dead_as_its_allocations_are() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_asks_for_nothing_is_dead_once_that_was_looked_at() {
+    let lab = Lab::new().await;
+    let mut none = web("none");
+    none["TaskGroups"][0]["Count"] = json!(0);
+    let id = lab.register(&none).await["EvalID"].as_str().unwrap().parse::<EvalId>().unwrap();
+    let status = async |lab: &Lab| lab.get("/v1/job/none").await.ok()["Status"].clone();
+    assert_eq!(status(&lab).await, "pending");
+    let mut eval = lab.process.world().eval(id).unwrap().value.clone();
+    eval.status = encamp_model::records::EvalStatus::Complete;
+    lab.store_value(Key::Eval(id), &eval).await;
+    assert_eq!(status(&lab).await, "dead");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_allocation_on_a_node_that_went_down_is_lost_and_its_index_says_when() {
     let lab = Lab::new().await;
     let eval = lab.register(&web("web")).await["EvalID"].as_str().unwrap().parse::<EvalId>().unwrap();

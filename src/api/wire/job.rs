@@ -25,9 +25,12 @@ pub(crate) fn status(world: &World, job: &Job) -> &'static str {
     }
     let entry = world.job(&job.job_id());
     let waits = entry.is_some_and(|e| !e.pending.is_empty() || wants(world, job).is_some());
+    // A job that asks for nothing waits for nothing: to the clients it is dead, as one that has ended.
+    let asks = job.task_groups.iter().any(|group| group.count() > 0);
     match (job.stop, waits, total(|c| c.wanted())) {
         (true, _, _) => "dead",
-        (false, true, _) | (false, false, 0) => "pending",
+        (false, true, _) => "pending",
+        (false, false, 0) if asks => "pending",
         (false, false, _) => "dead",
     }
 }
