@@ -30,6 +30,7 @@ async fn own(call: Call) -> Result<Response, Error> {
         revision: world.revision(),
         peers: world.api_servers().count(),
         known_leader: api.known_leader(),
+        opaque: world.opaque().count(),
     };
     Ok(call.json(&agent_self(&api.config, api.agent.as_deref(), Some(&server))))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use encamp_model::{JobId, Key};
 use encamp_store::{
-    Txn,
+    Op, Store as _, Txn,
     memory::{Fault, TxnCall},
 };
 use serde_json::json;
@@ -56,6 +56,18 @@ async fn out_of_space_is_507_with_the_remedy() {
     first_suffers(&lab, Fault::NoSpace);
     lab.put("/v1/jobs", &json!({ "Job": web("web") })).await.fails(507, "etcdctl alarm disarm");
     assert_eq!(lab.stored().await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_that_cannot_be_read_are_counted_and_stop_nothing() {
+    let lab = Lab::new().await;
+    lab.register(&web("web")).await;
+    let key = lab.process.keyspace().encode(&Key::Job(JobId::new("default", "odd")));
+    lab.store.txn(Txn::new().then(Op::put(key, "{garbage"))).await.unwrap();
+    let jobs = lab.get("/v1/jobs").await;
+    assert_eq!(jobs.ok().as_array().unwrap().len(), 1, "the readable one is still there");
+    let own = lab.get("/v1/agent/self").await;
+    assert_eq!(own.ok()["stats"]["encamp"]["opaque_entries"], "1");
 }
 
 #[tokio::test(start_paused = true)]

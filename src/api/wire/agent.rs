@@ -16,6 +16,8 @@ pub(crate) struct ServerStats {
     pub(crate) revision: i64,
     pub(crate) peers: usize,
     pub(crate) known_leader: bool,
+    /// Keys whose values cannot be read.
+    pub(crate) opaque: usize,
 }
 
 /// `agent/self` of a process with an agent, an api server, or both.
@@ -103,6 +105,7 @@ fn server_stats(config: &ApiConfig, server: &ServerStats) -> Map<String, Value> 
     let leads = server.leader == server_address(&config.advertise);
     let peers = server.peers.max(1);
     let stats = json!({
+        "encamp": { "opaque_entries": server.opaque.to_string() },
         "nomad": {
             "server": "true", "leader": leads.to_string(), "leader_addr": server.leader, "bootstrap": "false",
             "known_regions": "1",
