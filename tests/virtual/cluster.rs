@@ -179,7 +179,19 @@ impl Cluster {
 
     /// Waits, in virtual time, for at most an hour.
     pub(crate) async fn until<E: Debug>(&self, what: &str, mut ready: impl FnMut() -> Result<(), E>) {
+        let mut audited = 0;
         for _ in 0..36_000 {
+            // After every step that the World makes, not only at the end.
+            let world = self.world();
+            if world.revision() > audited {
+                audited = world.revision();
+                let findings = encamp_sched::audit::audit(&world);
+                assert!(
+                    findings.is_empty(),
+                    "the audit finds {findings:#?} at {audited}\n{}",
+                    self.describe()
+                );
+            }
             if ready().is_ok() {
                 return;
             }
