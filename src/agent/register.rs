@@ -236,7 +236,10 @@ async fn attempt(
         }
     };
     if !who.may_join(cluster.0).map_err(Failure::Fatal)? {
-        tracing::error!(found = %cluster.0, known = ?who.known, "etcd holds another cluster; touching nothing");
+        tracing::error!(
+            found = %cluster.0, known = ?who.known,
+            "etcd holds another cluster: touching nothing; if that is right, restart this agent with --accept-cluster"
+        );
         return Ok(None);
     }
     match link.claim().await? {
