@@ -8,7 +8,7 @@
 use encamp_model::{AllocId, Key, NodeId, Timestamp, Unit, records::Desired};
 use encamp_world::{AllocEntry, World, control::Outcome};
 
-use crate::{Config, once_due, rests_on, take};
+use crate::{Config, is_nameless_job, once_due, rests_on, take};
 
 pub(crate) fn judge(world: &World, config: &Config, now: Timestamp, node: NodeId, id: AllocId) -> Outcome {
     let Some(entry) = world.node(node).and_then(|n| n.allocs.get(&id)) else {
@@ -34,7 +34,7 @@ pub(crate) fn removal(world: &World, entry: &AllocEntry) -> Option<Unit> {
     let named = world.registration(entry.record.uid).and_then(|r| r.job.as_ref());
     let name = named.or(entry.status.as_ref().map(|s| &s.job))?;
     let key = Key::Job(name.clone());
-    if world.is_opaque(&key) {
+    if is_nameless_job(world, name) {
         return None;
     }
     let job = world.job(name).and_then(|entry| entry.job.as_deref());

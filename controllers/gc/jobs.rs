@@ -17,7 +17,7 @@ use encamp_model::{
 };
 use encamp_world::{AllocEntry, JobEntry, Registration, Stored, World, control::Outcome};
 
-use crate::{Config, any_nameless_alloc, once_due, rests_on, take};
+use crate::{Config, any_nameless_alloc, is_nameless_job, once_due, rests_on, take};
 
 /// Failed allocations that a unit compares at most, beside declaration and wants.
 const FAILED_MAX: usize = Unit::MAX_OPS - 2;
@@ -42,7 +42,7 @@ pub(crate) fn judge(world: &World, config: &Config, now: Timestamp, id: &JobId) 
 fn has_stale_state(world: &World, id: &JobId, entry: &JobEntry) -> bool {
     let there = world.mod_revision(&Key::JobState(id.clone())) != 0;
     match (&entry.job, &entry.state) {
-        _ if !there || world.is_opaque(&Key::Job(id.clone())) => false,
+        _ if !there || is_nameless_job(world, id) => false,
         (None, _) => true,
         (Some(job), Some(state)) => job.uid != Some(state.uid),
         (Some(_), None) => false,

@@ -217,6 +217,12 @@ fn take(unit: &mut Unit, world: &World, key: Key) {
     unit.unchanged(key, modified);
 }
 
+/// Is there a declaration that does not tell whose it is? It cannot be read, or has no uid.
+fn is_nameless_job(world: &World, id: &JobId) -> bool {
+    let declared = world.job(id).and_then(|entry| entry.job.as_deref());
+    world.is_opaque(&Key::Job(id.clone())) || declared.is_some_and(|job| job.uid.is_none())
+}
+
 /// Rests on a key that it leaves alone.
 fn rests_on(unit: &mut Unit, world: &World, key: Key) {
     let modified = world.mod_revision(&key);

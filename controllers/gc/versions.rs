@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use encamp_model::{Job, JobId, JobUid, Key, Unit};
 use encamp_world::{Registration, Stored, World, control::Outcome};
 
-use crate::{Config, any_nameless_alloc, rests_on, take};
+use crate::{Config, any_nameless_alloc, is_nameless_job, rests_on, take};
 
 pub(crate) fn judge(world: &World, config: &Config, uid: JobUid) -> Outcome {
     let mut outcome = Outcome::nothing();
@@ -27,7 +27,7 @@ pub(crate) fn judge(world: &World, config: &Config, uid: JobUid) -> Outcome {
     outcome.units.extend(lone_sources(world, uid, registration));
     let Some(name) = &registration.job else { return outcome };
     let key = Key::Job(name.clone());
-    if world.is_opaque(&key) || !registration.occupied.is_empty() || any_nameless_alloc(world) {
+    if is_nameless_job(world, name) || !registration.occupied.is_empty() || any_nameless_alloc(world) {
         return outcome;
     }
     for version in old_versions(config, registration, current(world, name, uid)) {

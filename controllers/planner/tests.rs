@@ -106,6 +106,22 @@ fn an_unreadable_job_or_state_is_left_alone() {
 }
 
 #[test]
+fn a_declaration_without_a_uid_stops_nothing() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &["count=2"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.evaluate(&web(), false);
+    let mut nameless = job("web", &["count=2"]);
+    nameless.uid = None;
+    cluster.put(Key::Job(web()), &nameless);
+    let needed = encamp_sched::need(cluster.world(), &web(), cluster.now);
+    assert_eq!(needed, encamp_sched::Need::Nothing);
+    rest(&mut driver, &mut cluster);
+    assert!(cluster.world().allocs().all(|a| a.record.desired == Desired::Run));
+}
+
+#[test]
 fn a_placement_loses_against_gate_intent_and_job() {
     let race = |change: fn(&mut Cluster)| {
         let mut cluster = fleet_of(1, &[]);

@@ -90,8 +90,13 @@ pub fn plan(
     run.finish()
 }
 
-/// Can the planner look at this job? Not while its declaration or its state is unreadable.
+/// Can the planner look at this job? Not while its declaration or its state is unreadable. A declaration without a uid
+/// (nobody of ours writes one) says nothing of what runs under its name: it is no purge.
 pub fn is_plannable(world: &World, job: &JobId) -> bool {
+    let declared = world.job(job).and_then(|entry| entry.job.as_deref());
+    if declared.is_some_and(|declared| declared.uid.is_none()) {
+        return false;
+    }
     // Most often nothing is, and then no key needs to be looked for.
     world.opaque().next().is_none()
         || !(world.is_opaque(&Key::Job(job.clone())) || world.is_opaque(&Key::JobState(job.clone())))

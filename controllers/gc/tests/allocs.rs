@@ -97,6 +97,18 @@ fn an_unreadable_job_is_not_a_purged_one() {
 }
 
 #[test]
+fn a_declaration_without_a_uid_is_not_another_registration() {
+    let mut store = with(&wanted(), ClientStatus::Failed);
+    let mut nameless = objects::job("web", uid(1), 0);
+    nameless.uid = None;
+    store.put(Key::Job(web()), &nameless);
+    store.put(Key::JobState(web()), &objects::job_state(uid(1), super::eval_id(7)));
+    stays(&store, &key());
+    stays(&store, &Garbage::Job(web()));
+    stays(&store, &Garbage::Registration(uid(1)));
+}
+
+#[test]
 fn a_purged_registration_without_versions_is_found_by_what_the_node_says() {
     let mut store = with(&wanted(), ClientStatus::Complete);
     store.delete(Key::Job(web()));
