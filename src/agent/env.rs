@@ -66,12 +66,19 @@ const DENIED_WORDS: &[&str] = &[
     "API_KEY",
     "APIKEY",
     "PRIVATE_KEY",
+    "DATABASE_URL",
+    "MYSQL_PWD",
 ];
+
+/// Ends of names that speak of one.
+const DENIED_ENDS: &[&str] = &["_AUTH", "_DSN", "_KEY", "_PAT"];
 
 /// May a task see this variable of the agent's?
 pub fn is_passed_on(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    !DENIED_PREFIXES.iter().any(|p| upper.starts_with(p)) && !DENIED_WORDS.iter().any(|w| upper.contains(w))
+    !DENIED_PREFIXES.iter().any(|p| upper.starts_with(p))
+        && !DENIED_WORDS.iter().any(|w| upper.contains(w))
+        && !DENIED_ENDS.iter().any(|end| upper.ends_with(end))
 }
 
 /// Room that a task may use: what is told to it and to its driver.

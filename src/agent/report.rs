@@ -20,6 +20,9 @@ use encamp_store::{Compare, LeaseId, Op, OpAnswer, Revision, Txn, TxnAnswer};
 /// Statuses in one transaction: of etcd's 128 compares and operations, one is the lease key's and one the info's.
 pub const STATUSES_MAX: usize = 126;
 
+/// Bytes of statuses in one transaction: an etcd as it comes takes 1.5 MiB.
+const BYTES_MAX: usize = 1 << 20;
+
 /// Who we are in every transaction.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -63,6 +66,10 @@ pub struct Reporter {
     /// Allocations of which there may be something to say.
     pending: BTreeSet<AllocId>,
     told_info: Option<Arc<NodeInfo>>,
+    /// Statuses in the next transaction, at most: fewer after one that was too large.
+    most: usize,
+    /// Allocations whose statuses alone are too large: said without events.
+    bare: BTreeSet<AllocId>,
     /// Allocations whose record etcd does not have: their statuses are gc's business.
     gone: BTreeSet<AllocId>,
 }
@@ -78,6 +85,8 @@ impl Reporter {
             told: BTreeMap::new(),
             pending: BTreeSet::new(),
             told_info: None,
+            most: STATUSES_MAX,
+            bare: BTreeSet::new(),
             gone: BTreeSet::new(),
         }
     }
@@ -124,6 +133,7 @@ impl Reporter {
         self.told.remove(&id);
         self.pending.remove(&id);
         self.gone.remove(&id);
+        self.bare.remove(&id);
     }
 
     /// The next transaction, if one is due and none is in flight. `status` says what is to be said of an allocation;
@@ -161,21 +171,27 @@ impl Reporter {
         &mut self,
         status: impl Fn(AllocId) -> Option<&'a Arc<AllocStatus>>,
     ) -> Vec<(AllocId, Arc<AllocStatus>)> {
-        let mut batch = Vec::new();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut said = Vec::new();
         for id in &self.pending {
             let Some(status) = status(*id).filter(|_| !self.gone.contains(id)) else { continue };
+            let short = self.bare.contains(id).then(|| without_events(status));
+            let status = short.as_ref().unwrap_or(status);
             let told = self.told.get(id);
             if told.is_some_and(|told| Arc::ptr_eq(told, status) || same(told, status)) {
                 said.push(*id);
-            } else if told.is_some_and(|told| contradicts(told, status)) {
+                continue;
+            }
+            if told.is_some_and(|told| contradicts(told, status)) {
                 tracing::error!(alloc = %id, told = ?told.map(|t| t.status), now = ?status.status, "not said");
                 said.push(*id);
-            } else if batch.len() < STATUSES_MAX {
-                batch.push((*id, Arc::clone(status)));
-            } else {
+                continue;
+            }
+            bytes += json(&**status).len();
+            if batch.len() >= self.most || (bytes > BYTES_MAX && !batch.is_empty()) {
                 break;
             }
+            batch.push((*id, Arc::clone(status)));
         }
         for id in said {
             self.pending.remove(&id);
@@ -205,6 +221,7 @@ impl Reporter {
                 self.fence = false;
                 self.epoch_is(answer.revision);
             }
+            self.most = self.most.saturating_mul(2).min(STATUSES_MAX);
             self.told.extend(sent.statuses);
             self.told_info = sent.info.or(self.told_info.take());
             return Verdict::Fine;
@@ -249,6 +266,18 @@ impl Reporter {
         }
     }
 
+    /// The transaction in flight is more than etcd takes: half as many statuses go with the next, and one that is too
+    /// large by itself goes without its events.
+    pub fn too_large(&mut self) {
+        match self.in_flight.as_ref().map(|sent| sent.statuses.as_slice()) {
+            Some([(id, _)]) => {
+                self.bare.insert(*id);
+            }
+            Some(statuses) => self.most = (statuses.len() / 2).max(1),
+            None => {}
+        }
+    }
+
     fn key(&self, key: &Key) -> String {
         self.me.keys.encode(key)
     }
@@ -257,6 +286,14 @@ impl Reporter {
 /// Must `new` not be said of an allocation of which `told` was said?
 fn contradicts(told: &AllocStatus, new: &AllocStatus) -> bool {
     told.uid == new.uid && !may_follow(told.status, new.status)
+}
+
+fn without_events(status: &AllocStatus) -> Arc<AllocStatus> {
+    let mut short = status.clone();
+    for task in short.tasks.values_mut() {
+        task.events.clear();
+    }
+    Arc::new(short)
 }
 
 /// Do both say the same, whenever they were written?

@@ -59,6 +59,9 @@ pub enum Phase {
     Dead,
 }
 
+/// Longest message of an event, bytes: they all go into one value, with those of the other tasks.
+const MESSAGE_MAX: usize = 256;
+
 /// A stop that did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FailedStop {
@@ -122,12 +125,9 @@ impl TaskRun {
         if events.len() >= TaskState::MAX_EVENTS {
             events.drain(..=events.len() - TaskState::MAX_EVENTS);
         }
-        events.push(TaskEvent {
-            kind: kind.to_owned(),
-            time,
-            message: message.into(),
-            ..TaskEvent::default()
-        });
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        events.push(TaskEvent { kind: kind.to_owned(), time, message, ..TaskEvent::default() });
         events.last_mut().expect("just pushed")
     }
 

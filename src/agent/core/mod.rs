@@ -243,8 +243,9 @@ pub struct Core {
 }
 
 impl Core {
-    /// The agent as it comes up in this boot of the machine, with what its predecessors saved. Every task that was
-    /// under way needs an [`Input::Recovered`] before the first pass.
+    /// The agent as it comes up, with what its predecessors saved. Every task that was
+    /// under way needs an [`Input::Recovered`] before the first pass. `boot_id` names the machine's boot and the data
+    /// folder: what was saved under another (the machine was restarted, the folder copied) starts nothing by itself.
     pub fn new(
         boot_id: &str,
         saved: BTreeMap<AllocId, AllocState>,
@@ -335,6 +336,11 @@ impl Core {
     /// What is to be on disk of an allocation.
     pub fn state(&self, alloc: AllocId) -> Option<&AllocState> {
         self.allocs.get(&alloc).map(|a| &a.saved)
+    }
+
+    /// Is this run still to be started, as far as is known now?
+    pub fn is_wanted(&self, run: &RunId) -> bool {
+        !self.leaving && self.allocs.get(&run.alloc).is_some_and(|alloc| !alloc.is_ending())
     }
 
     /// The allocations here, in the order of their ids.

@@ -19,6 +19,7 @@ use crate::{
     core::{Entry, Found, Input, RunId, StartFailure},
     fingerprint::{self, Machine},
     folder::Folder,
+    handle::Shared,
     register::{Applicant, Link, Registered, Whose, register},
     retry::pauses,
 };
@@ -79,6 +80,7 @@ pub(crate) struct Beside {
     pub(crate) drivers: Arc<BTreeMap<&'static str, Arc<dyn Driver>>>,
     pub(crate) starts: Arc<Semaphore>,
     pub(crate) config: Arc<Config>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Beside {
@@ -98,14 +100,15 @@ impl Beside {
         let mut next = pause;
         loop {
             tokio::time::sleep(next).await;
-            let sent_ns = self.link.clock.boot_ns();
+            let (began, sent_ns) = (tokio::time::Instant::now(), self.link.clock.boot_ns());
             match self.link.store.lease_keep_alive(lease).await {
                 Ok(good_for) => {
                     let good_for_ns = u64::try_from(good_for.as_nanos()).unwrap_or(u64::MAX);
                     let good_until_ns = sent_ns.saturating_add(good_for_ns);
                     self.send(Event::Beat(lease, Beat::Renewed { sent_ns, good_until_ns }));
-                    next = pause;
-                    self.look_around(lease, ours).await;
+                    // What is seen can wait; the next renewal cannot.
+                    let _ = tokio::time::timeout(pause / 2, self.look_around(lease, ours)).await;
+                    next = pause.saturating_sub(began.elapsed());
                 }
                 Err(encamp_store::Error::LeaseGone { .. }) => {
                     return self.send(Event::Beat(lease, Beat::Gone));
@@ -256,28 +259,36 @@ impl Beside {
     }
 
     /// Makes the folders and starts the task. Bounded, so that a node that gets hundreds at once stays alive; the
-    /// deadline goes along, so that waiting here is safe.
+    /// deadline goes along, so that waiting here is safe; what is to stop by now is not begun.
     pub(crate) async fn start(self, run: RunId, launch: Launch) {
-        let Ok(_permit) = self.starts.acquire().await else { return };
-        let outcome = self.try_start(&run, launch).await;
-        self.send(match outcome {
-            Ok(event) => event,
-            Err(failure) => Event::Core(Input::StartFailed(run, failure)),
-        });
+        let Ok(permit) = self.starts.acquire().await else { return };
+        let driver = launch.driver.clone();
+        let wanted = self.shared.core().is_wanted(&run);
+        let outcome = match wanted {
+            true => self.try_start(&run, launch).await,
+            false => Err(StartFailure::Late),
+        };
+        drop(permit);
+        match outcome {
+            Ok(Some(event)) => self.send(event),
+            Ok(None) => {
+                let root = self.shared.root.clone();
+                self.recover_later(run, Some(driver), root).await;
+            }
+            Err(failure) => self.send(Event::Core(Input::StartFailed(run, failure))),
+        }
     }
 
-    async fn try_start(&self, run: &RunId, launch: Launch) -> Result<Event, StartFailure> {
+    /// `None`: nobody can tell now whether it runs.
+    async fn try_start(&self, run: &RunId, launch: Launch) -> Result<Option<Event>, StartFailure> {
         let Some(driver) = self.drivers.get(launch.driver.as_str()) else {
             return Err(StartFailure::Retry(format!("driver {} is not enabled here", launch.driver)));
         };
         driver.validate(&launch.spec.config).map_err(|error| StartFailure::Final(error.to_string()))?;
-        launch
-            .dirs
-            .make(&run.task, launch.spec.user.as_deref())
-            .map_err(|error| StartFailure::Retry(format!("the task's folders cannot be made: {error}")))?;
+        make_folders(run, &launch).await?;
         let dirs = launch.spec.dirs.clone();
         match driver.start(launch.spec).await {
-            Ok(handle) => Ok(Event::Running(run.clone(), handle)),
+            Ok(handle) => Ok(Some(Event::Running(run.clone(), handle))),
             Err(DriverError::TooLate { .. }) => Err(StartFailure::Late),
             Err(error @ (DriverError::Config { .. } | DriverError::Spec { .. })) => {
                 Err(StartFailure::Final(error.to_string()))
@@ -288,10 +299,18 @@ impl Beside {
                 | DriverError::SupervisorDied { .. }
                 | DriverError::Unresponsive { .. }),
             ) => match recover(driver.as_ref(), &dirs, run.run).await {
-                Ok((_, Some(handle))) => Ok(Event::Running(run.clone(), handle)),
-                Ok((Found::Ended(ended), None)) => Ok(Event::Core(Input::Ended(run.clone(), ended))),
-                _ => Err(StartFailure::Retry(error.to_string())),
+                Ok((_, Some(handle))) => Ok(Some(Event::Running(run.clone(), handle))),
+                Ok((Found::Ended(ended), None)) => Ok(Some(Event::Core(Input::Ended(run.clone(), ended)))),
+                Ok(_) => Err(StartFailure::Retry(error.to_string())),
+                Err(unknown) => {
+                    tracing::error!(alloc = %run.alloc, task = %run.task, %error, %unknown, "may or may not run");
+                    Ok(None)
+                }
             },
+            Err(DriverError::Io { source, .. }) if is_short_of_room(&source) => {
+                tracing::warn!(alloc = %run.alloc, task = %run.task, error = %source, "not started for now");
+                Err(StartFailure::NotNow)
+            }
             Err(error) => Err(StartFailure::Retry(error.to_string())),
         }
     }
@@ -360,6 +379,26 @@ impl Beside {
             tracing::warn!(%alloc, %error, "an ended allocation's folder stays; the next start removes it");
         }
     }
+}
+
+/// Makes a task's folders, which asks the disk and the name service: either may take its time.
+async fn make_folders(run: &RunId, launch: &Launch) -> Result<(), StartFailure> {
+    let (dirs, task, user) = (launch.dirs.clone(), run.task.clone(), launch.spec.user.clone());
+    let made = tokio::task::spawn_blocking(move || dirs.make(&task, user.as_deref())).await;
+    let made = made.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+    made.map_err(|error| match is_short_of_room(&error) {
+        true => {
+            tracing::warn!(alloc = %run.alloc, task = %run.task, %error, "folders not made for now");
+            StartFailure::NotNow
+        }
+        false => StartFailure::Retry(format!("the task's folders cannot be made: {error}")),
+    })
+}
+
+/// The machine lacks what every start needs, for now: not this task's fault.
+fn is_short_of_room(error: &std::io::Error) -> bool {
+    use nix::libc::{EDQUOT, EMFILE, ENFILE, ENOMEM, ENOSPC};
+    matches!(error.raw_os_error(), Some(EDQUOT | EMFILE | ENFILE | ENOMEM | ENOSPC))
 }
 
 /// What one driver knows of a run.

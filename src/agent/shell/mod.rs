@@ -29,7 +29,7 @@ use tokio::sync::{
     Semaphore,
     mpsc::{UnboundedReceiver, unbounded_channel},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     Config, Error,
@@ -72,7 +72,8 @@ impl Agent {
         let machine = fingerprint::machine(&config, folder.root())?;
         let node = folder.node_id()?;
         let found = folder.load()?;
-        let core = Core::new(&machine.boot_id, found.states, found.texts);
+        let core =
+            Core::new(&format!("{} {}", machine.boot_id, folder.identity()), found.states, found.texts);
         let shared = Shared {
             node,
             root: folder.root().to_owned(),
@@ -139,7 +140,7 @@ struct Shell {
     unreadable: BTreeMap<AllocId, Vec<Name>>,
     /// Our cluster, once registered (or as the folder remembers it).
     cluster: Option<ClusterUid>,
-    lease: Option<(LeaseId, AbortHandle)>,
+    lease: Option<(LeaseId, AbortOnDropHandle<()>)>,
     was_registered: bool,
     registering: bool,
     watch: Option<(u64, AbortHandle)>,
@@ -169,7 +170,7 @@ impl Shell {
         let cluster = folder.cluster()?;
         shared.notes().info = Some(Arc::clone(&info));
         Ok(Shell {
-            beside: Beside { link, tx, drivers, starts, config },
+            beside: Beside { link, tx, drivers, starts, config, shared: Arc::clone(&shared) },
             folder,
             machine,
             shared,
@@ -231,7 +232,7 @@ impl Shell {
     /// The tasks are gone: so is the node.
     async fn leave(&mut self) -> Result<(), Error> {
         if let Some((lease, heartbeat)) = self.lease.take() {
-            heartbeat.abort();
+            drop(heartbeat);
             let _ = self.beside.link.store.lease_revoke(lease).await;
         }
         Ok(())
@@ -324,8 +325,9 @@ impl Shell {
         self.was_registered = true;
         tracing::info!(node = %self.shared.node, cluster = %registered.cluster, "registered");
         let heartbeat = self.beside.clone().heartbeat(registered.lease, registered.cluster);
-        let heartbeat = self.beside(heartbeat);
-        self.lease = Some((registered.lease, heartbeat));
+        // Beside the loop in earnest: a disk or a name service that stalls the loop must not cost the lease.
+        let heartbeat = encamp_runtime::task::spawn("heartbeat", heartbeat);
+        self.lease = Some((registered.lease, AbortOnDropHandle::new(heartbeat)));
         self.apply(Input::Told(registered.told.clone()));
         self.reporter.registered(registered.epoch, registered.lease, registered.info, registered.told);
         self.reporter.news(self.shared.core().ids());
@@ -357,7 +359,7 @@ impl Shell {
 
     fn unregistered(&mut self) {
         let Some((lease, heartbeat)) = self.lease.take() else { return };
-        heartbeat.abort();
+        drop(heartbeat);
         tracing::warn!(lease, "the node's lease is gone; registering again, tasks stay");
         self.reporter.unregistered();
         self.apply(Input::LeaseLost);
@@ -381,6 +383,9 @@ impl Shell {
             }
             Err(error) => {
                 tracing::warn!(%error, label = error.label(), "report failed");
+                if matches!(error, encamp_store::Error::TooLarge { .. }) {
+                    self.reporter.too_large();
+                }
                 self.reporter.failed(error.ambiguous());
                 self.report_paused = true;
                 let pause = self.report_backoff.get_or_insert_with(pauses).next_delay();
@@ -460,11 +465,10 @@ impl Shell {
     }
 
     fn save(&mut self, id: AllocId) {
-        let core = self.shared.core();
-        let Some(state) = core.state(id) else { return };
-        if let Err(error) = self.folder.save_state(id, state) {
+        // Not under the core's lock: who serves logs waits for no disk but its own.
+        let Some(state) = self.shared.core().state(id).cloned() else { return };
+        if let Err(error) = self.folder.save_state(id, &state) {
             tracing::error!(alloc = %id, %error, "state not written: nothing of it is started or reported until it is");
-            drop(core);
             self.unsaved.insert(id);
         }
     }

@@ -252,3 +252,41 @@ fn what_contradicts_the_last_word_is_not_said() {
     reporter.news([alloc_id(1)]);
     assert!(reporter.next(|_| Some(&other), &info).is_some(), "another registration's");
 }
+
+#[test]
+fn what_is_too_large_is_said_in_smaller_pieces_and_at_last_without_events() {
+    let (mut reporter, info) = reporter();
+    let long = |n: u128| {
+        let mut said = status(1);
+        let mut task = encamp_model::records::TaskState::default();
+        task.events
+            .push(encamp_model::records::TaskEvent { message: "x".repeat(300_000), ..Default::default() });
+        Arc::make_mut(&mut said).tasks.insert("t".into(), task);
+        (alloc_id(n), said)
+    };
+    let all: BTreeMap<_, _> = (0..8u128).map(long).collect();
+    reporter.news(all.keys().copied());
+    let say = |reporter: &mut Reporter| reporter.next(|id| all.get(&id), &info).expect("news");
+    let put = |txn: &encamp_store::Txn| {
+        let size = |op: &Op| if let Op::Put { value, .. } = op { value.len() } else { 0 };
+        (txn.success.len(), txn.success.iter().map(size).sum::<usize>())
+    };
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        sizes.push(put(&say(&mut reporter)));
+        reporter.too_large();
+        reporter.failed(false);
+    }
+    assert_eq!(sizes.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [3, 1, 1], "{sizes:?}");
+    assert!(sizes[2].1 < 1000, "{sizes:?}");
+}
+
+#[test]
+fn names_that_speak_of_a_secret_are_not_passed_on() {
+    for name in ["MYSQL_PWD", "sentry_dsn", "DATABASE_URL", "GH_PAT", "REGISTRY_AUTH", "SIGNING_KEY"] {
+        assert!(!env::is_passed_on(name), "{name}");
+    }
+    for name in ["PATH", "HOME", "LANG", "KEYBOARD", "PWD", "AUTHOR", "PATTERN"] {
+        assert!(env::is_passed_on(name), "{name}");
+    }
+}

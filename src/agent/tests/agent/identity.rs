@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use encamp_agent::{Config, Error};
-use encamp_model::{InstanceId, Key, records::LeaseRecord};
+use encamp_model::{
+    InstanceId, Key,
+    records::{ClientStatus, LeaseRecord},
+};
 use encamp_store::{
     Op, Store as _, Txn,
     memory::{Fault, Gate},
@@ -192,4 +195,27 @@ async fn a_cluster_that_changes_under_a_running_agent_stops_it_from_touching_any
     assert!(!wrote, "and it writes nothing");
     lab.found(1).await;
     lab.until_running(&[2]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_restart_goes_on_in_its_folder_but_not_in_a_copy_of_it() {
+    for (folder, starts) in [("copy", 1), ("data", 2)] {
+        let lab = Lab::new().await;
+        let first = lab.ready().await;
+        lab.place(first.node, 1, &record()).await;
+        lab.until_running(&[1]).await;
+        lab.machine.exit(alloc(1), 1);
+        lab.until_said(first.node, 1, ClientStatus::Pending).await;
+        first.crash().await;
+        let path = lab.folder.path().join(folder);
+        if folder == "copy" {
+            let copied = std::process::Command::new("cp").arg("-a").arg(lab.path()).arg(&path).status();
+            assert!(copied.expect("cp runs").success());
+        }
+        lab.store.client("agent").cut();
+        let _next = lab.agent_with(lab.config(&path), "agent");
+        pass(60).await;
+        let log = lab.machine.log();
+        assert_eq!(log.iter().filter(|line| *line == "start 1").count(), starts, "{folder}: {log:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use encamp_model::{Key, records::ClientStatus};
+use encamp_store::memory::Fault;
 
 use crate::{
     lab::{Lab, alloc, pass, record, stopped, until},
@@ -114,6 +115,9 @@ async fn a_frozen_agent_that_wakes_after_its_lease_stops_replaced_work_before_it
     }
     lab.until_running(&[1, 2, 3]).await;
     agent.ice.freeze();
+    // The heartbeat is a task of its own, and frozen like the rest.
+    let line = lab.store.client("agent");
+    line.cut();
     // New work comes while the lease still lives, then the node is taken for down and everything is replaced.
     lab.place(agent.node, 4, &record()).await;
     pass(30).await;
@@ -124,6 +128,7 @@ async fn a_frozen_agent_that_wakes_after_its_lease_stops_replaced_work_before_it
     lab.place(agent.node, 5, &record()).await;
     lab.machine.forget_log();
     lab.machine.set_stops(Stops::Slowly);
+    line.heal();
     agent.ice.thaw();
     lab.until_running(&[3, 5]).await;
     let log = lab.machine.log();
@@ -133,4 +138,23 @@ async fn a_frozen_agent_that_wakes_after_its_lease_stops_replaced_work_before_it
     }
     assert!(!log.contains(&"start 4".to_owned()), "{log:?}");
     lab.until_said(agent.node, 4, ClientStatus::Complete).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_stalled_loop_nor_slow_reads_cost_the_lease() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    let key = Key::NodeLease(agent.node);
+    let before = lab.read(&key).await.expect("registered").mod_revision;
+    agent.ice.freeze();
+    pass(60).await;
+    assert_eq!(lab.read(&key).await.map(|kv| kv.mod_revision), Some(before), "the loop stalls");
+    agent.ice.thaw();
+    lab.store.on_txn(|call| match call.client == "agent" && call.txn.is_read_only() {
+        true => Fault::Delay(Duration::from_secs(20)),
+        false => Fault::Pass,
+    });
+    pass(60).await;
+    assert_eq!(lab.read(&key).await.map(|kv| kv.mod_revision), Some(before), "reads are slow");
+    lab.until_healthy(&agent).await;
 }

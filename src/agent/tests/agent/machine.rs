@@ -43,6 +43,7 @@ struct State {
     stops: Stops,
     start_takes: Duration,
     unreadable: bool,
+    answers_lost: bool,
 }
 
 /// The machine. Clones are the same one.
@@ -77,6 +78,11 @@ impl Machine {
     /// Whether the records of tasks can be read just now.
     pub(crate) fn set_unreadable(&self, unreadable: bool) {
         self.lock().unreadable = unreadable;
+    }
+
+    /// Whether starts work, but whoever asked for them does not hear of it.
+    pub(crate) fn set_answers_lost(&self, lost: bool) {
+        self.lock().answers_lost = lost;
     }
 
     pub(crate) fn set_start_takes(&self, time: Duration) {
@@ -165,7 +171,10 @@ impl Driver for Machine {
             "{} is started twice",
             spec.alloc
         );
-        state.processes.insert(key, Arc::clone(&process));
+        state.processes.insert(key.clone(), Arc::clone(&process));
+        if state.answers_lost {
+            return Err(Error::SupervisorDied { state_dir: key });
+        }
         drop(state);
         Ok(Handle::new(Control { machine: self.clone(), process }))
     }

@@ -66,6 +66,7 @@ async fn a_report_that_lands_late_does_not_overwrite_newer_news() {
     });
     lab.place(agent.node, 1, &record()).await;
     tokio::time::timeout(Duration::from_secs(120), gate.wait_held(1)).await.expect("a report is sent");
+    lab.until_running(&[1]).await;
     lab.machine.exit(alloc(1), 1);
     let said = until("newer news is there", async || match lab.status(agent.node, 1).await {
         Some(status) if status.tasks["t"].restarts == 1 => Ok(status),

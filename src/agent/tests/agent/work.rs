@@ -226,3 +226,37 @@ async fn a_stop_that_fails_blocks_its_port_and_is_tried_again() {
     lab.machine.set_stops(Stops::AtOnce);
     lab.until_running(&[2, 3]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_of_which_nobody_can_tell_is_not_failed_but_asked_about_again() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    lab.machine.set_answers_lost(true);
+    lab.machine.set_unreadable(true);
+    lab.place(agent.node, 1, &record()).await;
+    lab.until_running(&[1]).await;
+    pass(60).await;
+    assert_eq!(lab.status(agent.node, 1).await.map(|s| s.status), Some(ClientStatus::Pending));
+    lab.machine.set_unreadable(false);
+    let status = lab.until_said(agent.node, 1, ClientStatus::Running).await;
+    assert_eq!((lab.machine.log(), status.tasks["t"].restarts), (vec!["start 1".to_owned()], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_start_that_is_told_to_stop_is_not_begun() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    lab.machine.set_start_takes(Duration::from_secs(5));
+    for n in 1..=17 {
+        lab.place(agent.node, n, &record()).await;
+    }
+    until("the agent knows them", async || match agent.handle.allocs().len() {
+        17 => Ok(()),
+        n => Err(n.to_string()),
+    })
+    .await;
+    lab.place(agent.node, 17, &stopped()).await;
+    let status = lab.until_said(agent.node, 17, ClientStatus::Complete).await;
+    assert!(status.tasks["t"].started.is_none());
+    assert!(!lab.machine.log().contains(&"start 17".to_owned()), "{:?}", lab.machine.log());
+}
