@@ -144,7 +144,8 @@ impl Controller for Evaluator {
 
 /// An allocation's job is concerned by anything but a new text of its status; room is, if some came free.
 fn alloc_changed(old: Option<&AllocEntry>, new: Option<&AllocEntry>, world: &World, queue: &mut Queue<Work>) {
-    let standing = |entry: &AllocEntry| (entry.record.desired, entry.record.version, entry.said());
+    let standing =
+        |entry: &AllocEntry| (entry.record.desired, entry.record.version, entry.said(), entry.status_opaque);
     if old.map(standing) == new.map(standing) {
         return;
     }

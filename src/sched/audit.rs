@@ -9,6 +9,7 @@ use std::{
 
 use encamp_model::{
     AllocId, JobUid, Key, Name, NodeId,
+    job::JobType,
     records::{AllocRecord, ClientStatus, Desired, EvalStatus, Gate, Trigger},
 };
 use encamp_world::{AllocEntry, NodeEntry, World};
@@ -194,8 +195,10 @@ fn counts(world: &World, found: &mut Vec<Finding>) {
             let wanted = allocs.filter(|a| a.record.desired == Desired::Run && a.record.group == *group);
             let down =
                 |node| world.node(node).and_then(|n| n.state.as_ref()).is_some_and(|s| s.gate == Gate::Down);
+            let opaque = |a: &AllocEntry| world.is_opaque(&Key::AllocStatus(a.node, a.id));
             let stands = wanted.filter(|a| match a.said() {
                 ClientStatus::Refused | ClientStatus::Lost => false,
+                ClientStatus::Running if opaque(a) && job.kind == JobType::Batch => true,
                 ClientStatus::Pending | ClientStatus::Running => !down(a.node),
                 ClientStatus::Complete | ClientStatus::Failed => true,
             });

@@ -35,7 +35,7 @@ pub(crate) struct Decision<'w> {
     pub(crate) paced: Vec<Slot<'w>>,
     /// Failed ones that a forced evaluation replaces. Not remembered when they find no room.
     pub(crate) forced: Vec<Slot<'w>>,
-    /// Live and as they should be, rewritten ones included.
+    /// Live and as they should be, rewritten ones included; and those of which nobody can tell.
     pub(crate) kept: Vec<&'w AllocEntry>,
     /// Wanted ones that run, on nodes that are not down.
     pub(crate) running: u32,
@@ -55,6 +55,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) digest: Option<GroupDigest>,
     /// Replace failed ones placed at or before this revision.
     pub(crate) force: Option<i64>,
+    /// What may have ended by itself is done: a batch job's work of which nobody can tell is not done again.
+    pub(crate) is_batch: bool,
     /// Is the node of this allocation down?
     pub(crate) is_down: &'a dyn Fn(&AllocEntry) -> bool,
     /// Does the node of this allocation meet the group's checks?
@@ -99,6 +101,16 @@ fn one<'w>(registration: &Registration, alloc: &'w AllocEntry, wanted: &Wanted<'
     let replace = |reason| Slot { index: alloc.record.index, old: Some((alloc, reason)) };
     let change = change(registration, alloc, wanted);
     let said = alloc.said();
+    if alloc.status_opaque {
+        let down = (wanted.is_down)(alloc);
+        if down && !wanted.is_batch {
+            out.at_once.push(replace(StopReason::NodeDown));
+        } else {
+            out.running += u32::from(!down);
+            out.kept.push(alloc);
+        }
+        return;
+    }
     match said {
         ClientStatus::Refused => out.at_once.push(replace(StopReason::Refused)),
         ClientStatus::Lost => out.at_once.push(replace(StopReason::NodeDown)),

@@ -185,7 +185,10 @@ fn tally(
     counts: &GroupCounts,
 ) -> Tally {
     let count = u32::try_from(group.count()).unwrap_or(u32::MAX);
-    let present = counts.live() + counts.complete + counts.failed + occupied(group, registration, count);
+    let mut present = counts.live() + counts.complete + counts.failed + occupied(group, registration, count);
+    if job.kind == JobType::Batch {
+        present += counts.lost_unknown;
+    }
     let mut tally = Tally { gaps: count.saturating_sub(present), ..Tally::default() };
     // Versions with other constraints, and whether the agent would read something else, too.
     let mut moved: BTreeMap<u64, bool> = BTreeMap::new();
@@ -220,7 +223,7 @@ fn compare_places(
 ) {
     let checks = Checks::of(job, group);
     let wanted = registration.allocs.values().filter(|a| a.record.group == group.name && a.is_live());
-    for alloc in wanted {
+    for alloc in wanted.filter(|a| !a.status_opaque) {
         let Some(policy) = moved.get(&alloc.record.version) else { continue };
         let Some(node) = world.node(alloc.node).filter(|node| !node.is_down()) else { continue };
         if node.info.as_deref().is_none_or(|info| checks.hold_on(info)) {

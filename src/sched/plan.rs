@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_model::{
     AllocId, EvalId, Job, JobId, JobUid, Key, Name, NodeId, Timestamp, Unit,
-    job::TaskGroup,
+    job::{JobType, TaskGroup},
     records::{AllocRecord, Desired, PlacementFailure, StopReason, Want},
 };
 use encamp_world::{AllocEntry, Registration, Stored, World};
@@ -189,6 +189,7 @@ impl<'w, 'r> Run<'w, 'r> {
             version: job.version,
             digest: Some(digest_of(registration, job, group)),
             force: self.request.force,
+            is_batch: job.kind == JobType::Batch,
             is_down: &|alloc| world.node(alloc.node).is_some_and(|n| n.is_down()),
             may_stay: &|alloc| {
                 let info = world.node(alloc.node).and_then(|n| n.info.as_deref());

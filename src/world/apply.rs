@@ -249,7 +249,9 @@ impl World {
         let old = entry.allocs.get(&id).cloned();
         let status = old.as_ref().and_then(|o| o.status.clone()).or_else(|| entry.orphans.get(&id).cloned());
         let new_status = status.clone();
-        let new = value.map(|record| Arc::new(AllocEntry { id, node, record, status: new_status }));
+        let status_opaque = self.is_opaque(&Key::AllocStatus(node, id));
+        let new =
+            value.map(|record| Arc::new(AllocEntry { id, node, record, status: new_status, status_opaque }));
         let held = entry.opaque_allocs.get(&id).cloned().flatten();
 
         let edited = Arc::make_mut(&mut entry);
@@ -297,7 +299,9 @@ impl World {
         edited.opaque_keys = edited.opaque_keys + u32::from(!readable) - u32::from(was_opaque);
         let old = edited.allocs.get(&id).cloned();
         edited.orphans.remove(&id);
-        let new = old.as_deref().map(|old| Arc::new(AllocEntry { status: value.clone(), ..old.clone() }));
+        let new = old.as_deref().map(|old| {
+            Arc::new(AllocEntry { status: value.clone(), status_opaque: !readable, ..old.clone() })
+        });
         match (&new, value) {
             (Some(new), _) => drop(edited.allocs.insert(id, new.clone())),
             (None, Some(status)) => drop(edited.orphans.insert(id, status)),

@@ -11,7 +11,7 @@ use crate::AllocEntry;
 pub struct GroupCounts {
     /// Wanted, not started.
     pub pending: u32,
-    /// Wanted and running.
+    /// Wanted and running, or of unreadable status.
     pub running: u32,
     /// Wanted and ended well.
     pub complete: u32,
@@ -21,11 +21,13 @@ pub struct GroupCounts {
     pub refused: u32,
     /// Wanted, on a node that is down.
     pub lost: u32,
+    /// Of the lost ones, those of unreadable status: they may have ended by themselves before.
+    pub lost_unknown: u32,
     /// Told to stop, and not known to have ended.
     pub stopping: u32,
     /// Wanted ones by job version.
     pub versions: BTreeMap<u64, u32>,
-    /// Of these, the ones that are neither lost nor refused, by job version.
+    /// Of these, the ones that are neither lost nor refused and of which it is known how they stand, by job version.
     pub by_version: BTreeMap<u64, VersionCounts>,
 }
 
@@ -59,6 +61,7 @@ impl GroupCounts {
         if let Some(counter) = self.counter(entry, node_down) {
             *counter += 1;
         }
+        self.lost_unknown += u32::from(is_lost_unknown(entry, node_down));
         if entry.record.desired == Desired::Run {
             *self.versions.entry(entry.record.version).or_default() += 1;
         }
@@ -71,6 +74,7 @@ impl GroupCounts {
         if let Some(counter) = self.counter(entry, node_down) {
             *counter -= 1;
         }
+        self.lost_unknown -= u32::from(is_lost_unknown(entry, node_down));
         if let Some(standing) = standing(entry, node_down) {
             let version = entry.record.version;
             let counts = self.by_version.entry(version).or_default();
@@ -117,9 +121,13 @@ impl VersionCounts {
     }
 }
 
-/// What a wanted allocation is to [`VersionCounts`]; `None` if it is lost or refused.
+fn is_lost_unknown(entry: &AllocEntry, node_down: bool) -> bool {
+    node_down && entry.status_opaque && entry.record.desired == Desired::Run
+}
+
+/// What a wanted allocation is to [`VersionCounts`]; `None` if it is lost, refused, or nobody can tell.
 fn standing(entry: &AllocEntry, node_down: bool) -> Option<ClientStatus> {
-    if entry.record.desired != Desired::Run {
+    if entry.record.desired != Desired::Run || entry.status_opaque {
         return None;
     }
     match entry.said() {

@@ -44,13 +44,19 @@ pub struct AllocEntry {
     pub node: NodeId,
     /// What the planner wrote.
     pub record: Stored<AllocRecord>,
-    /// What the agent wrote, if anything.
+    /// What the agent wrote, if anything that can be read.
     pub status: Option<Stored<AllocStatus>>,
+    /// The agent wrote something that cannot be read: it may run or have ended, nobody can tell. Then `status` is
+    /// `None`, also where an earlier one could be read: a World that lists only now must be the same.
+    pub status_opaque: bool,
 }
 
 impl AllocEntry {
-    /// What its node said last; `Pending` before it said anything.
+    /// What its node said last; `Pending` before it said anything, `Running` if that cannot be read.
     pub fn said(&self) -> ClientStatus {
+        if self.status_opaque {
+            return ClientStatus::Running;
+        }
         self.status.as_ref().map_or(ClientStatus::Pending, |s| s.status)
     }
 
@@ -66,7 +72,10 @@ impl AllocEntry {
 
     /// How readers see it, given its node's gate.
     pub fn client_status(&self, gate: Option<Gate>) -> ClientStatus {
-        client_status(&self.record, self.status.as_ref().map(|s| &s.value), gate)
+        match client_status(&self.record, self.status.as_ref().map(|s| &s.value), gate) {
+            ClientStatus::Pending if self.status_opaque => ClientStatus::Running,
+            seen => seen,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use encamp_model::{
-    AllocId, Job, NodeId,
+    AllocId, Job, Key, NodeId,
     digest::group_digest,
     job::{JobType, TaskGroup},
     records::{AllocRecord, Ask, ClientStatus, Desired, Gate, StopReason},
@@ -42,8 +42,14 @@ impl Run<'_> {
     }
 
     fn said(&self, id: AllocId) -> ClientStatus {
-        let status = self.world.alloc(id).and_then(|a| a.status.as_ref());
-        status.map_or(ClientStatus::Pending, |s| s.status)
+        let Some(alloc) = self.world.alloc(id) else { return ClientStatus::Pending };
+        // What cannot be read may be anything that holds room.
+        let unread = if self.is_unreadable(id) { ClientStatus::Running } else { ClientStatus::Pending };
+        alloc.status.as_ref().map_or(unread, |s| s.status)
+    }
+
+    fn is_unreadable(&self, id: AllocId) -> bool {
+        self.world.alloc(id).is_some_and(|a| self.world.is_opaque(&Key::AllocStatus(a.node, id)))
     }
 
     fn ended(&self, id: AllocId) -> bool {
@@ -56,6 +62,10 @@ impl Run<'_> {
 
     /// Is this wanted record one that its job has nothing against?
     pub(super) fn stands(&self, node: NodeId, id: AllocId, record: &AllocRecord) -> bool {
+        if self.is_unreadable(id) {
+            let declared = self.world.job(self.job).and_then(|e| e.job.as_deref());
+            return !self.is_down(node) || declared.is_some_and(|j| j.kind == JobType::Batch);
+        }
         match self.said(id) {
             ClientStatus::Refused | ClientStatus::Lost => false,
             ClientStatus::Pending | ClientStatus::Running if self.is_down(node) => false,
@@ -281,13 +291,17 @@ fn reason_holds(run: &Run<'_>, job: Option<&Job>, alloc: &Written, before: &Allo
             current.is_some()
                 && (group.is_none_or(|g| before.index as usize >= g.count()) || twins.count() > 0)
         }
+        Some(StopReason::Updated | StopReason::Constraint) if run.is_unreadable(alloc.id) => false,
         Some(StopReason::Updated) => replaced && group.is_some() && run.outdated(before),
         Some(StopReason::Constraint) => {
             let info = run.world.node(alloc.node).and_then(|n| n.info.as_deref());
             let lacking = current.zip(group).zip(info).is_some_and(|((j, g), i)| lacks(j, g, i).is_some());
             replaced && lacking
         }
-        Some(StopReason::NodeDown) => replaced && run.is_down(alloc.node) && !run.ended(alloc.id),
+        Some(StopReason::NodeDown) => {
+            let done = run.is_unreadable(alloc.id) && current.is_some_and(|j| j.kind == JobType::Batch);
+            replaced && run.is_down(alloc.node) && !run.ended(alloc.id) && !done
+        }
         Some(StopReason::Refused) => replaced && run.said(alloc.id) == ClientStatus::Refused,
         Some(StopReason::Rescheduled) => {
             let pending = run.world.job(run.job).into_iter().flat_map(|e| &e.pending);

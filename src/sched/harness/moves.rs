@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use encamp_model::{
-    JobId, Key, NodeId,
+    AllocId, JobId, Key, NodeId,
     records::{ClientStatus, Gate},
 };
 use proptest::prelude::*;
@@ -31,6 +31,8 @@ pub enum Move {
     Say(usize, u8),
     /// A record becomes unreadable.
     Opaque(usize),
+    /// What a node says of an allocation becomes unreadable.
+    Unread(usize),
     /// All agents do what they were told.
     Agents,
     /// Seconds pass.
@@ -69,6 +71,7 @@ pub fn any_move() -> impl Strategy<Value = Move> {
         1 => (0..3_u8).prop_map(Move::Force),
         8 => (any::<usize>(), 0..5_u8).prop_map(|(a, s)| Move::Say(a, s)),
         1 => any::<usize>().prop_map(Move::Opaque),
+        1 => any::<usize>().prop_map(Move::Unread),
         4 => Just(Move::Agents),
         2 => (1..40_u64).prop_map(Move::Later),
         6 => Just(Move::Settle),
@@ -110,16 +113,19 @@ pub fn make(cluster: &mut Cluster, step: &Move, settle: &mut dyn FnMut(&mut Clus
         Move::Purge(n) if is_there(cluster, *n) => cluster.purge(&job_id(*n)),
         Move::Force(n) if is_there(cluster, *n) => cluster.evaluate(&job_id(*n), true),
         Move::Say(nth, status) => say(cluster, *nth, *status),
-        Move::Opaque(nth) => {
-            let ids: Vec<_> = cluster.world().allocs().map(|a| (a.node, a.id)).collect();
-            if let Some((node, id)) = ids.get(nth % ids.len().max(1)) {
-                cluster.garble(Key::Alloc(*node, *id));
-            }
-        }
+        Move::Opaque(nth) => garble(cluster, *nth, Key::Alloc),
+        Move::Unread(nth) => garble(cluster, *nth, Key::AllocStatus),
         Move::Agents => cluster.agents(),
         Move::Later(secs) => cluster.now = cluster.now + Duration::from_secs(*secs),
         Move::Settle => settle(cluster),
         Move::Stop(_) | Move::Purge(_) | Move::Force(_) => {}
+    }
+}
+
+fn garble(cluster: &mut Cluster, nth: usize, key: fn(NodeId, AllocId) -> Key) {
+    let ids: Vec<_> = cluster.world().allocs().map(|a| (a.node, a.id)).collect();
+    if let Some((node, id)) = ids.get(nth % ids.len().max(1)) {
+        cluster.garble(key(*node, *id));
     }
 }
 

@@ -8,6 +8,7 @@
 //! > stop web   > purge web   > eval web force
 //! > say running app[0]       of web, or of all: `say running`; the latest under that name
 //! > opaque app[1]            its record becomes unreadable
+//! > unread app[1]            what its node says of it becomes unreadable
 //! > agents                   every agent does what it was told
 //! > now +30                  seconds pass
 //! > settle                   evaluator and planner, to the end
@@ -74,7 +75,8 @@ impl Player {
             ["eval", name] => self.cluster.evaluate(&id(name), false),
             ["eval", name, "force"] => self.cluster.evaluate(&id(name), true),
             ["say", status, rest @ ..] => self.say(status, rest),
-            ["opaque", name] => self.opaque(name),
+            ["opaque", name] => self.garble(name, Key::Alloc),
+            ["unread", name] => self.garble(name, Key::AllocStatus),
             ["agents"] => self.cluster.agents(),
             ["now", secs] => {
                 let secs = secs.trim_start_matches('+').parse().expect("seconds");
@@ -118,11 +120,11 @@ impl Player {
         ids.into_iter().for_each(|id| self.cluster.say(id, status));
     }
 
-    fn opaque(&mut self, name: &str) {
+    fn garble(&mut self, name: &str, key: fn(NodeId, AllocId) -> Key) {
         let ids = self.named(Some(name));
         for id in ids {
             let node = self.cluster.world().alloc(id).expect("just named").node;
-            self.cluster.garble(Key::Alloc(node, id));
+            self.cluster.garble(key(node, id));
         }
     }
 

@@ -55,6 +55,7 @@ scenarios! {
     static_port_conflict,
     distinct_hosts,
     opaque_allocation,
+    unreadable_status,
     refused,
     batch_done,
     failed_is_kept,

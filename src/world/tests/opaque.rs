@@ -96,6 +96,39 @@ fn an_unreadable_status_leaves_its_allocation_in_its_room() {
     assert_eq!(store.world().room(node(1)).used.cpu, 100, "nobody can tell that it ended");
 }
 
+#[test]
+fn an_allocation_of_unreadable_status_counts_as_running_and_not_by_version() {
+    let status = Key::AllocStatus(node(1), alloc_id(1));
+    for record_first in [true, false] {
+        let mut store = store();
+        let place = |store: &mut TestWorld| {
+            store.place(node(1), alloc_id(1), &objects::alloc(uid(1), 0, 0));
+        };
+        if record_first {
+            place(&mut store);
+        }
+        store.put_raw(status.clone(), GARBAGE);
+        if !record_first {
+            place(&mut store);
+        }
+        let entry = store.world().alloc(alloc_id(1)).expect("placed").clone();
+        assert_eq!((entry.said(), entry.is_live(), entry.status_opaque), (ClientStatus::Running, true, true));
+        assert_eq!(entry.client_status(Some(Gate::Ready)), ClientStatus::Running);
+        assert_eq!(entry.client_status(Some(Gate::Down)), ClientStatus::Lost);
+        let counts = |store: &TestWorld| store.world().registration(uid(1)).map(|r| r.counts["web"].clone());
+        let ready = counts(&store).expect("counted");
+        assert_eq!((ready.pending, ready.running, ready.by_version.len()), (0, 1, 0));
+        store.put(Key::NodeState(node(1)), &objects::gate(Gate::Down));
+        let down = counts(&store).expect("counted");
+        assert_eq!((down.running, down.lost, down.lost_unknown), (0, 1, 1));
+        store.delete(status.clone());
+        let gone = counts(&store).expect("counted");
+        assert_eq!((gone.lost, gone.lost_unknown), (1, 0));
+        assert_eq!(store.world().alloc(alloc_id(1)).map(|a| a.status_opaque), Some(false));
+        assert_same(store.world(), &store.listed());
+    }
+}
+
 /// The index that the opaque record of allocation 1 holds, in registration 1's books.
 fn held(store: &TestWorld) -> Option<u32> {
     let registration = store.world().registration(uid(1))?;

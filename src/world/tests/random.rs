@@ -193,14 +193,17 @@ fn recount(world: &World) -> BTreeMap<(encamp_model::JobUid, Name), GroupCounts>
         let down = world.node(entry.node).is_some_and(|n| n.gate() == Some(Gate::Down));
         let record = &entry.record.value;
         let counts = out.entry((record.uid, record.group.clone())).or_default();
+        let unknown = world.is_opaque(&Key::AllocStatus(entry.node, entry.id));
         let said = entry.status.as_ref().map_or(ClientStatus::Pending, |s| s.status);
+        let said = if unknown { ClientStatus::Running } else { said };
         if record.desired == Desired::Stop {
             counts.stopping += u32::from(matches!(said, ClientStatus::Pending | ClientStatus::Running));
             continue;
         }
         *counts.versions.entry(record.version).or_default() += 1;
         let lost = down && matches!(said, ClientStatus::Pending | ClientStatus::Running);
-        if !lost && !matches!(said, ClientStatus::Refused | ClientStatus::Lost) {
+        counts.lost_unknown += u32::from(lost && unknown);
+        if !lost && !unknown && !matches!(said, ClientStatus::Refused | ClientStatus::Lost) {
             let version = counts.by_version.entry(record.version).or_default();
             version.pending += u32::from(said == ClientStatus::Pending);
             version.running += u32::from(said == ClientStatus::Running);
