@@ -443,7 +443,11 @@ impl<C: Controller> Driver<C> {
             return Some(self.polled);
         }
         let resync = self.resync.filter(|_| self.cx.is_some()).map(|_| self.next_resync);
-        let asks = if C::ELECTED { self.leadership.due() } else { None };
-        [self.queue.next_due(), asks, resync].into_iter().flatten().filter(|at| *at > self.polled).min()
+        let [look, retry] = if C::ELECTED { self.leadership.due() } else { [None, None] };
+        [self.queue.next_due(), look, retry, resync]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > self.polled)
+            .min()
     }
 }

@@ -7,13 +7,11 @@ use encamp_store::{LeaseId, Op, Store, Txn};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::process::Error;
+use crate::{hub::Hub, process::Error};
 
 /// How long the World may take to show the fence's revision before an event of our own is asked for: others write
 /// to this etcd too, and their revisions never show in our range.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// How long it may take where no event can be had.
-const UNAIDED: Duration = Duration::from_secs(2);
 /// How long a World may take to show our own write.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -22,6 +20,7 @@ pub(crate) type Waiter = oneshot::Sender<Result<i64, Error>>;
 /// Answers fences one after the other; whoever comes while one is on its way waits for the next.
 pub(crate) struct Fence {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) keys: Keyspace,
     pub(crate) instance: InstanceId,
     pub(crate) address: String,
@@ -61,8 +60,11 @@ impl Fence {
         }
         match self.touch().await {
             Ok(own) => reached(&mut self.revisions, own, GIVE_UP).await,
-            // No event can be had (out of space, no session): the World may come there by itself.
-            Err(error) => reached(&mut self.revisions, revision, UNAIDED).await.map_err(|_| error),
+            // No event can be had (out of space, no session): a list taken aside is at or past the fence, too.
+            Err(error) => {
+                self.hub.list_aside();
+                reached(&mut self.revisions, revision, GIVE_UP).await.map_err(|_| error)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use encamp_model::{Keyspace, Timestamp};
 use encamp_world::{Change, World};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What one step of the World changed.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ pub(crate) struct Hub {
     revision: watch::Sender<i64>,
     health: watch::Sender<Health>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<Step>>>,
+    list_aside: Notify,
 }
 
 impl Hub {
@@ -55,7 +56,18 @@ impl Hub {
             revision: watch::Sender::new(0),
             health: watch::Sender::new(Health::default()),
             subscribers: Mutex::new(Vec::new()),
+            list_aside: Notify::new(),
         }
+    }
+
+    /// Asks the reflector to list the World aside: for a fence that no event can be had for.
+    pub(crate) fn list_aside(&self) {
+        self.list_aside.notify_one();
+    }
+
+    /// Resolves when somebody asked for a list.
+    pub(crate) async fn list_wanted(&self) {
+        self.list_aside.notified().await;
     }
 
     pub(crate) fn world(&self) -> World {

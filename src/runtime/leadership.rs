@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use encamp_model::{InstanceId, Key, Keyspace, Timestamp, records::LeaderRecord};
-use encamp_store::{Compare, LeaseId, Op, Txn};
+use encamp_store::{Compare, Condition, LeaseId, NO_LEASE, Op, Test, Txn};
 use encamp_world::World;
 
 use crate::retry::Backoff;
 
+/// How often a follower looks whether the leader key is on no lease: then somebody put it by hand, and nobody leads.
+const LOOK: Duration = Duration::from_secs(10);
 /// The longest pause between two tries.
 const MOST: Duration = Duration::from_secs(5);
 /// The shortest pause after a try that succeeded: the World shows it long before.
@@ -42,8 +44,12 @@ pub(crate) struct Leadership {
     role: Role,
     /// A campaign or rewrite is in flight.
     asking: bool,
+    /// What is in flight only looks whether another's key is on a lease.
+    looking: bool,
     /// Not before this instant: the last try failed.
     not_before: Timestamp,
+    /// When a follower looks at another's leader key again.
+    next_look: Timestamp,
     backoff: Backoff,
 }
 
@@ -54,7 +60,9 @@ impl Leadership {
             record: LeaderRecord { instance, address },
             role: Role::Follower,
             asking: false,
+            looking: false,
             not_before: Timestamp::default(),
+            next_look: Timestamp::default(),
             backoff: Backoff::exact(Duration::from_millis(50), MOST),
         }
     }
@@ -107,31 +115,42 @@ impl Leadership {
     ) -> Option<Txn> {
         let expected = match self.role {
             Role::Leader { .. } => return None,
-            // An opaque leader key has a mod revision too: somebody's, until their lease ends.
-            Role::Follower if world.mod_revision(&self.key) != 0 => return None,
-            Role::Follower => 0,
+            // An opaque leader key has a mod revision too.
+            Role::Follower => world.mod_revision(&self.key),
             Role::Suspended { epoch } => epoch,
         };
+        let others = self.role == Role::Follower && expected != 0;
         let lease = lease?;
         // A clock that was set back must not hold it up longer than any delay is.
         if self.asking || (now < self.not_before && self.not_before <= now + MOST) {
             return None;
         }
+        if others {
+            if now < self.next_look && self.next_look <= now + LOOK {
+                return None;
+            }
+            self.next_look = now + LOOK;
+        }
+        self.looking = others;
         self.asking = true;
         let raw = keys.encode(&self.key);
         let value = serde_json::to_vec(&self.record).expect("model types serialise");
         // Comparing the mod revision, not only that the key is our campaign's: of repeated rewrites one lands at
         // most, so that a late one cannot end an epoch that has begun.
-        Some(
-            Txn::new()
-                .when(Compare::unchanged(raw.clone(), expected))
-                .then(Op::put_on_lease(raw, value, lease)),
-        )
+        let mut txn = Txn::new().when(Compare::unchanged(raw.clone(), expected));
+        if others {
+            txn = txn.when(Compare::new(raw.clone(), Test::Equal, Condition::Lease(NO_LEASE)));
+        }
+        Some(txn.then(Op::put_on_lease(raw, value, lease)))
     }
 
     /// The answer to it. Success is only believed when the World shows it.
     pub(crate) fn answered(&mut self, failed: bool, now: Timestamp) {
         self.asking = false;
+        if std::mem::take(&mut self.looking) {
+            // That another leads is no failure, and no reason to be slow when it ends.
+            return;
+        }
         // After a success too, the next try waits, longer each time until a unit is committed: what fails whatever
         // the epoch must not become a storm of epochs.
         let delay = self.backoff.next_delay();
@@ -145,8 +164,10 @@ impl Leadership {
     }
 
     /// When [`Leadership::poll`] may have something again without anything else happening.
-    pub(crate) fn due(&self) -> Option<Timestamp> {
+    pub(crate) fn due(&self) -> [Option<Timestamp>; 2] {
         let waits = !matches!(self.role, Role::Leader { .. }) && !self.asking;
-        (waits && self.not_before > Timestamp::default()).then_some(self.not_before)
+        let look = (self.role == Role::Follower).then_some(self.next_look);
+        let retry = Some(self.not_before).filter(|at| *at > Timestamp::default());
+        [look.filter(|_| waits), retry.filter(|_| waits)]
     }
 }

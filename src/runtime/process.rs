@@ -117,6 +117,7 @@ impl Process {
         let (fences, waiters) = mpsc::unbounded_channel();
         let fence = Fence {
             store: store.clone(),
+            hub: hub.clone(),
             keys: keys.clone(),
             instance,
             address: options.address.clone(),

@@ -26,6 +26,7 @@ impl Reflector {
         loop {
             let broke = tokio::select! {
                 error = self.list_and_watch(&mut world, &mut backoff) => error,
+                () = self.hub.list_wanted() => continue,
                 () = shutdown.cancelled() => return,
             };
             let now = self.clock.now();

@@ -426,3 +426,30 @@ async fn two_units_of_which_one_writes_what_the_other_compares_never_share_a_tra
     assert!(conflicts > 0, "the second unit lost against the first and was decided anew");
     assert!((0..8).all(|n| world.job(&job(n).0).is_some_and(|entry| entry.state.is_some())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_key_that_somebody_put_by_hand_is_taken_over() {
+    let store = MemoryStore::new();
+    let (process, _shutdown) = process(&store, "a").await;
+    put_jobs(&store, 0..1).await;
+    until_stamped(&store, 1).await;
+    let other = serde_json::json!({ "instance": encamp_model::InstanceId::from_bits(9) }).to_string();
+    for (n, value) in ["{garbage", &other].into_iter().enumerate() {
+        store.txn(Txn::new().then(Op::put("/encamp/leaders/stamp", value.to_owned()))).await.unwrap();
+        put_jobs(&store, n + 1..n + 2).await;
+        until_stamped(&store, n + 2).await;
+        assert!(process.fresh().await.unwrap().epoch("stamp", process.instance()).is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_space_and_foreign_writes_do_not_stop_linearizable_reads() {
+    let store = MemoryStore::new();
+    let (process, _shutdown) = process(&store, "api").await;
+    put_jobs(&store, 0..1).await;
+    store.txn(Txn::new().then(Op::put("/other/thing", "x"))).await.unwrap();
+    store.set_no_space(true);
+    let world = process.fresh().await.unwrap();
+    assert!(world.job(&job(0).0).is_some());
+    assert!(world.revision() >= store.revision(), "the list was taken at or past the fence");
+}
