@@ -18,7 +18,7 @@ use tokio::{
     net::UnixStream,
     process::Command,
     task::spawn_blocking,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -39,6 +39,8 @@ const BETWEEN: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_millis(5);
 /// How often a supervisor is looked at whose folder was removed: it can say nothing itself.
 const REMOVED_EVERY: Duration = Duration::from_secs(1);
+/// How much longer than a stop's timeout a supervisor that does not answer is left alone.
+const STOP_MARGIN: Duration = Duration::from_secs(2);
 /// How much longer than its timeout a stop may take: SIGKILL, draining, one write to disk.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -315,6 +317,7 @@ impl TaskControl for Supervised {
     async fn stop(&self, signal: Signal, patience: Duration) -> Result<Ended, Error> {
         let timeout_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let request = Request::Stop { signal: signal as i32, timeout_ms };
+        let began = Instant::now();
         let stopping = async {
             loop {
                 if let Some(ended) = self.look().await? {
@@ -325,6 +328,9 @@ impl TaskControl for Supervised {
                     // Its socket went with the folder.
                     Ok(None) if self.state.removed() => self.break_through().await?,
                     Ok(None) => sleep(EVERY).await,
+                    // A machine that swaps may be slow to answer: the task has its time all the same.
+                    Err(Error::Unresponsive { .. })
+                        if began.elapsed() < patience.saturating_add(STOP_MARGIN) => {}
                     Err(Error::Unresponsive { .. }) => self.break_through().await?,
                     Err(e) => return Err(e),
                 }

@@ -119,6 +119,23 @@ async fn a_frozen_supervisor_cannot_keep_a_task_alive() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_is_slow_to_answer_does_not_cost_its_task_the_time_to_stop() {
+    let bench = Bench::new();
+    let handle = bench.run("trap 'exit 6' TERM; echo up; while :; do sleep 0.01; done").await;
+    bench.until_written("up").await;
+    let supervisor = bench.supervisor_pid();
+    kill(supervisor, Signal::SIGSTOP);
+    let stop = handle.stop(Signal::SIGTERM, Duration::from_secs(20));
+    // Longer than a request is waited for.
+    let wakes = async {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        kill(supervisor, Signal::SIGCONT);
+    };
+    let (ended, ()) = within(async { tokio::join!(stop, wakes) }).await;
+    assert_eq!(ended.expect("stops").exit, exited(6));
+}
+
+#[tokio::test]
 async fn a_task_that_forks_without_end_is_stopped() {
     for cgroups in [true, false] {
         let bench = Bench::with(cgroups);
