@@ -314,15 +314,15 @@ impl Alloc {
             && self.saved.tasks.values().any(waits)
     }
 
-    /// Its record, or its confirmed absence, says that it is to stop.
+    /// Its record, or its confirmed absence, says that it is to stop. What the record said once holds, though it be
+    /// unreadable or gone meanwhile: a stop is for good.
     pub(crate) fn told_to_stop(&self) -> Option<Option<StopReason>> {
         match self.wanted {
-            Wanted::Record => {
+            Wanted::Absent { confirmed: true, .. } => Some(None),
+            Wanted::Record | Wanted::Opaque | Wanted::Absent { confirmed: false, .. } => {
                 let record = self.record()?;
                 (record.desired == Desired::Stop).then_some(record.reason)
             }
-            Wanted::Absent { confirmed: true, .. } => Some(None),
-            Wanted::Opaque | Wanted::Absent { confirmed: false, .. } => None,
         }
     }
 

@@ -74,10 +74,12 @@ impl Core {
         }
         let Some(alloc) = self.run_of(run) else { return };
         alloc.dirty = true;
-        let stopped = alloc.is_ending();
         let policy = policy_of(alloc, run);
+        let ending = alloc.is_ending();
         let Some(task) = alloc.saved.tasks.get_mut(&run.task) else { return };
         let asked = task.phase == Phase::Stopping;
+        // Who asked it to stop may have been heard of no more: it ended because it was asked to.
+        let stopped = ending || (asked && !leaving);
         task.failed_stop = None;
         // The agent may have missed the start: the run's own record says when it was.
         task.touched = true;
@@ -101,8 +103,13 @@ impl Core {
 
     pub(super) fn recovered(&mut self, run: &RunId, found: Found, now: &Moment) {
         let Some(alloc) = self.run_of(run) else { return };
+        let ending = alloc.is_ending();
         let Some(task) = alloc.saved.tasks.get_mut(&run.task) else { return };
         let starting = task.phase == Phase::Starting;
+        if task.phase == Phase::Stopping && !ending {
+            // The last agent stopped it to take it along: it is wanted all the same.
+            task.phase = Phase::Running;
+        }
         // It ran in an earlier boot of the machine.
         let rebooted = task.touched && !task.restartable;
         match found {

@@ -363,3 +363,24 @@ fn an_unread_state_is_rebuilt_from_what_its_driver_knows() {
     rig.put(alloc_id(1), stopped(&record()));
     assert_eq!(stops(&rig.settle()), [run]);
 }
+
+#[test]
+fn a_task_being_stopped_is_not_restarted_whatever_becomes_of_its_record() {
+    for case in ["opaque", "absent", "back"] {
+        let mut rig = Rig::ready(service());
+        rig.put(alloc_id(1), record());
+        let run = rig.run_all().remove(0);
+        rig.put(alloc_id(1), stopped(&record()));
+        assert_eq!(stops(&rig.pass()).len(), 1);
+        match case {
+            "opaque" => rig.apply(Input::Put(alloc_id(1), crate::core::Entry::Opaque)),
+            "absent" => rig.apply(Input::Removed(alloc_id(1))),
+            _ => rig.put(alloc_id(1), record()),
+        }
+        rig.exit(&run, 1);
+        rig.after(60);
+        assert_eq!(starts(&rig.pass()), [], "{case}");
+        let phase = rig.core.state(alloc_id(1)).map(|state| state.tasks["t"].phase);
+        assert_eq!(phase, Some(Phase::Dead), "{case}");
+    }
+}
