@@ -38,8 +38,8 @@ pub(crate) fn removal(world: &World, entry: &AllocEntry) -> Option<Unit> {
         return None;
     }
     let job = world.job(name).and_then(|entry| entry.job.as_deref());
-    let declared =
-        job.is_some_and(|j| j.uid == Some(entry.record.uid) && j.group(&entry.record.group).is_some());
+    // Of a declared job the planner says what is over, a group that was removed included; of any other, this does.
+    let declared = job.is_some_and(|j| j.uid == Some(entry.record.uid));
     rests_on(&mut unit, world, key);
     (!declared).then_some(unit)
 }

@@ -166,6 +166,43 @@ fn evaluations_of_a_purged_job_are_canceled_after_its_work_is_told_to_stop() {
 }
 
 #[test]
+fn what_has_ended_of_a_purged_job_is_not_written_so_that_gc_may_delete_it_meanwhile() {
+    let mut cluster = fleet_of(2, &[]);
+    cluster.apply(&job("web", &["count=3"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.agents();
+    let ended: Vec<AllocId> = cluster.world().allocs().take(2).map(|a| a.id).collect();
+    cluster.say(ended[0], encamp_model::records::ClientStatus::Failed);
+    cluster.say(ended[1], encamp_model::records::ClientStatus::Complete);
+    cluster.purge(&web());
+    let outcome = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    for id in &ended {
+        let node = cluster.world().alloc(*id).expect("not deleted yet").node;
+        cluster.store.delete(Key::Alloc(node, *id));
+    }
+    outcome.units.iter().for_each(|unit| cluster.write(unit));
+    assert_eq!(answers(&outcome.units), 1, "one stop and the answer");
+    let left: Vec<_> = cluster.world().allocs().map(|a| a.record.reason).collect();
+    assert_eq!(left, [Some(StopReason::JobPurged)]);
+}
+
+#[test]
+fn ended_work_of_a_purged_job_needs_no_run() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("web", &["count=2"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let ids: Vec<AllocId> = cluster.world().allocs().map(|a| a.id).collect();
+    ids.iter().for_each(|id| cluster.say(*id, encamp_model::records::ClientStatus::Failed));
+    cluster.purge(&web());
+    rest(&mut driver, &mut cluster);
+    assert!(cluster.world().allocs().all(|a| a.record.desired == Desired::Run));
+    let left = encamp_sched::need(cluster.world(), &web(), cluster.now);
+    assert_eq!(left, encamp_sched::Need::Nothing);
+}
+
+#[test]
 fn a_want_remembers_the_last_world_that_it_was_tried_on() {
     let mut cluster = fleet_of(1, &[]);
     cluster.apply(&job("web", &["cpu=5000"]));

@@ -85,12 +85,14 @@ pub fn need(world: &World, id: &JobId, now: Timestamp) -> Need {
     answer
 }
 
-/// A registration of this name that is not the current one and of which something is left to be done.
+/// A registration of this name that is not the current one and of which something is left to be done: not what has
+/// ended, which gc takes away.
 fn purged(world: &World, entry: &JobEntry, current: Option<JobUid>) -> Option<JobUid> {
     let stale = entry.state.as_ref().map(|s| s.uid).filter(|uid| Some(*uid) != current);
     let runs = |uid: &&JobUid| {
         let registration = world.registration(**uid);
-        Some(**uid) != current && registration.is_some_and(|r| r.counts.values().any(|c| c.wanted() > 0))
+        Some(**uid) != current
+            && registration.is_some_and(|r| r.counts.values().any(|c| c.live() + c.lost > 0))
     };
     entry.uids.iter().find(runs).copied().or(stale)
 }

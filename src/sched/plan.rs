@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use encamp_model::{
     AllocId, EvalId, Job, JobId, JobUid, Key, Name, NodeId, Timestamp, Unit,
     job::{JobType, TaskGroup},
-    records::{AllocRecord, Desired, PlacementFailure, StopReason, Want},
+    records::{AllocRecord, ClientStatus, Desired, PlacementFailure, StopReason, Want},
 };
 use encamp_world::{AllocEntry, Registration, Stored, World};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -140,10 +140,13 @@ impl<'w, 'r> Run<'w, 'r> {
         }
     }
 
-    /// Stops everything of a registration that is no longer the current one.
+    /// Stops everything of a registration that is no longer the current one. What has ended is gc's at once, told to
+    /// stop or not: two writers of one record would lose against each other.
     fn purged(&mut self, uid: JobUid) {
         let Some(registration) = self.world.registration(uid) else { return };
-        for alloc in registration.allocs.values().filter(|a| a.record.desired == Desired::Run) {
+        let open = |a: &AllocEntry| !a.is_terminal() || a.said() == ClientStatus::Lost;
+        let wanted = registration.allocs.values().filter(|a| a.record.desired == Desired::Run);
+        for alloc in wanted.filter(|a| open(a)) {
             self.stop(alloc, StopReason::JobPurged);
         }
     }

@@ -117,14 +117,14 @@ fn a_purged_registration_without_versions_is_found_by_what_the_node_says() {
 }
 
 #[test]
-fn one_whose_group_was_removed_goes_while_the_job_stays_as_it_is() {
+fn one_whose_group_was_removed_goes_once_the_planner_said_so() {
     let mut store = with(&wanted(), ClientStatus::Complete);
     let mut job = objects::job("web", uid(1), 1);
     job.task_groups[0].name = "other".into();
     store.register(&job);
-    let unit = goes_at(&store, &key(), 100 + HOUR);
-    check(&store, &unit, &KEYS.map(|k| k()), &[Key::Job(web())]);
-    loses_against(&store, &unit, &[&|s| s.register(&objects::job("web", uid(1), 2))]);
+    stays(&store, &key());
+    store.place(node(1), alloc_id(1), &stopped());
+    check(&store, &goes_at(&store, &key(), 100 + HOUR), &KEYS.map(|k| k()), &[]);
 }
 
 #[test]

@@ -51,11 +51,9 @@ fn live(world: &World, key: &Key, with: &[&Key], now: Timestamp) -> Option<&'sta
         Key::Alloc(node, id) => {
             let entry = world.node(*node)?.allocs.get(id)?;
             let gone = is_gone(world, *node);
-            let purged = !world.jobs().any(|(_, e)| {
-                e.job.as_ref().is_some_and(|j| {
-                    j.uid == Some(entry.record.uid) && j.group(&entry.record.group).is_some()
-                })
-            });
+            // Also of a removed group: the planner tells it to stop.
+            let purged =
+                !world.jobs().any(|(_, e)| e.job.as_ref().is_some_and(|j| j.uid == Some(entry.record.uid)));
             let over = entry.record.desired == Desired::Stop || entry.record.next.is_some() || purged;
             say(!over, "it holds its name").or(say(!entry.is_terminal() && !gone, "it may run"))
         }

@@ -52,7 +52,7 @@ impl Run<'_> {
         self.world.alloc(id).is_some_and(|a| self.world.is_opaque(&Key::AllocStatus(a.node, id)))
     }
 
-    fn ended(&self, id: AllocId) -> bool {
+    pub(super) fn ended(&self, id: AllocId) -> bool {
         !matches!(self.said(id), ClientStatus::Pending | ClientStatus::Running)
     }
 

@@ -51,6 +51,9 @@ fn unmet(run: &Run<'_>, state: Option<&JobState>, found: &mut Vec<Violation>) {
         if !in_name {
             continue;
         }
+        if Some(record.uid) != uid && run.ended(id) {
+            continue;
+        }
         if Some(record.uid) != uid || current.is_some_and(|j| j.stop) {
             found.push(violation(Rule::Unmet, format!("{id} of {} still runs", record.uid)));
         } else if run.stands(node, id, record) {
