@@ -130,15 +130,22 @@ impl Etcd {
     /// # Panics
     /// If that fails, with what it said.
     pub fn ctl(&self, args: &[&str]) -> String {
+        self.try_ctl(args).unwrap_or_else(|stderr| panic!("etcdctl {args:?} failed: {stderr}"))
+    }
+
+    /// Runs `etcdctl` against it and returns what it printed, or else what it complained of.
+    ///
+    /// # Panics
+    /// If there is no `etcdctl`.
+    pub fn try_ctl(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new("etcdctl")
             .env("ETCDCTL_API", "3")
             .arg(format!("--endpoints={}", self.url()))
             .args(args)
             .output()
             .unwrap_or_else(|error| panic!("cannot run etcdctl: {error}; install etcd-client or etcd"));
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "etcdctl {args:?} failed: {stderr}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
     /// The end of its log.

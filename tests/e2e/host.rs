@@ -47,7 +47,11 @@ impl Out {
 
 impl Host {
     pub(crate) async fn new() -> Self {
-        Host { etcd: Etcd::spawn().await, dir: tempfile::tempdir().unwrap(), port: free_port() }
+        Host::on(Etcd::spawn().await)
+    }
+
+    pub(crate) fn on(etcd: Etcd) -> Self {
+        Host { etcd, dir: tempfile::tempdir().unwrap(), port: free_port() }
     }
 
     pub(crate) fn path(&self) -> &Path {

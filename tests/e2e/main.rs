@@ -7,4 +7,5 @@ mod bad_input;
 mod deaths;
 mod host;
 mod leader;
+mod space;
 mod spine;
