@@ -95,7 +95,9 @@ pub fn audit_settled(world: &World) -> Vec<Finding> {
 
 fn rooms(id: NodeId, node: &NodeEntry, found: &mut Vec<Finding>) {
     let Some(info) = node.info.as_deref() else { return };
-    let held: Vec<_> = node.allocs.values().filter(|a| !a.said().is_terminal()).collect();
+    // One of unreadable status holds its room from then on; before, it may have ended, and others came.
+    let known = node.allocs.values().filter(|a| !a.status_opaque);
+    let held: Vec<_> = known.filter(|a| !a.said().is_terminal()).collect();
     // What was placed before the node said what it has now may be more than that; what came later may not.
     let later = held.iter().any(|a| a.record.created > info.modified);
     let earlier = held.iter().any(|a| a.record.created < info.modified);
