@@ -171,6 +171,15 @@ fn node_changed(old: Option<&NodeEntry>, new: Option<&NodeEntry>, world: &World,
             queue_registration(uid, world, queue);
         }
     }
+    // A name that a record held which could not be read is free, or held, from now on.
+    let held = |node: Option<&NodeEntry>| node.map(|node| node.opaque_allocs.clone()).unwrap_or_default();
+    let (before, after) = (held(old), held(new));
+    if before != after {
+        let uids = before.values().chain(after.values()).flatten().map(|held| held.uid);
+        for uid in uids.collect::<BTreeSet<JobUid>>() {
+            queue_registration(uid, world, queue);
+        }
+    }
     queue_room(world, queue);
 }
 

@@ -65,6 +65,20 @@ fn a_lost_node_calls_for_its_jobs_only_and_once() {
 }
 
 #[test]
+fn a_record_that_could_not_be_read_calls_for_its_job_once_it_is_gone() {
+    let (mut cluster, mut driver) = running(&["count=2"]);
+    let alloc = cluster.world().allocs().next().expect("placed").clone();
+    let key = Key::Alloc(alloc.node, alloc.id);
+    cluster.garble(key.clone());
+    rest(&mut driver, &mut cluster);
+    assert_eq!(cluster.world().allocs().count(), 1, "its name is held");
+    let changes = cluster.store.delete(key);
+    cluster.changes.extend(changes);
+    assert!(driver.run(&mut cluster));
+    assert_eq!(pending(&cluster, "web"), [Trigger::Scheduled]);
+}
+
+#[test]
 fn a_refused_instance_calls_for_its_job() {
     let mut cluster = Cluster::new();
     cluster.join(&node(1, &[]));
