@@ -27,9 +27,12 @@ mod versions;
 
 use std::time::Duration;
 
-use encamp_model::{AllocId, EvalId, JobId, JobUid, Key, NodeId, Timestamp, Unit, records::EvalStatus};
+use encamp_model::{
+    AllocId, EvalId, JobId, JobUid, Key, NodeId, Timestamp, Unit,
+    records::{Desired, EvalStatus},
+};
 use encamp_world::{
-    AllocEntry, Change, World,
+    AllocEntry, Change, NodeEntry, World,
     control::{Controller, Cx, Outcome, Queue},
 };
 
@@ -137,7 +140,14 @@ impl Controller for Gc {
                 }
             }
             Change::Version { uid, .. } => registration(*uid, world, queue),
-            Change::Node { id, .. } => queue.add(Garbage::Node(*id)),
+            Change::Node { id, old, new } => {
+                queue.add(Garbage::Node(*id));
+                let went_down =
+                    |node: &NodeEntry| node.is_down() && !old.as_ref().is_some_and(|o| o.is_down());
+                if let Some(node) = new.as_deref().filter(|node| went_down(node)) {
+                    gone_with(node, world, queue);
+                }
+            }
             Change::Opaque(Key::AllocStatus(node, id)) => queue.add(Garbage::Alloc(*node, *id)),
             // It may have been what kept any version and any job.
             Change::Opaque(Key::Alloc(node, id)) if !world.is_opaque(&Key::Alloc(*node, *id)) => {
@@ -196,6 +206,15 @@ fn alloc_changed(
     }
     if let Some(old) = old.filter(|_| new.is_none()) {
         queue.add(Garbage::Eval(old.record.eval));
+    }
+}
+
+/// A node went down: what was told to stop on it has ended, which may have been the last of a job.
+fn gone_with(node: &NodeEntry, world: &World, queue: &mut Queue<Garbage>) {
+    for alloc in node.allocs.values().filter(|a| a.record.desired == Desired::Stop) {
+        if let Some(job) = world.registration(alloc.record.uid).and_then(|r| r.job.clone()) {
+            queue.add(Garbage::Job(job));
+        }
     }
 }
 

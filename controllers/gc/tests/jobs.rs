@@ -3,14 +3,17 @@
 use encamp_model::{
     Job, Key,
     job::JobType,
-    records::{AllocRecord, ClientStatus, Desired, EvalStatus, Gate},
+    records::{AllocRecord, ClientStatus, Desired, EvalStatus, Gate, StopReason},
 };
-use encamp_world::testing::{TestWorld, objects};
+use encamp_world::{
+    control::{Controller, Queue},
+    testing::{TestWorld, objects},
+};
 
 use super::{
     HOUR, alloc_id, at, check, cluster, eval_id, goes, goes_at, loses_against, node, says, stays, uid, web,
 };
-use crate::Garbage;
+use crate::{Garbage, Gc};
 
 fn key() -> Garbage {
     Garbage::Job(web())
@@ -44,6 +47,22 @@ fn ended(first: ClientStatus, second: ClientStatus) -> TestWorld {
 
 fn instance(n: u128) -> AllocRecord {
     objects::alloc(uid(1), 0, u32::try_from(n).expect("small") - 1)
+}
+
+#[test]
+fn a_node_that_goes_down_makes_the_jobs_dirty_that_stopped_on_it() {
+    let mut store = cluster();
+    let stopped = AllocRecord {
+        desired: Desired::Stop,
+        reason: Some(StopReason::JobStopped),
+        ..objects::alloc(uid(1), 0, 0)
+    };
+    store.place(node(1), alloc_id(1), &stopped);
+    let changes = store.put(Key::NodeState(node(1)), &objects::gate(Gate::Down));
+    let mut queue = Queue::default();
+    changes.iter().for_each(|change| Gc::default().dirty(change, store.world(), &mut queue));
+    let dirty: Vec<Garbage> = std::iter::from_fn(|| queue.pop()).collect();
+    assert!(dirty.contains(&Garbage::Job(web())), "{dirty:?}");
 }
 
 #[test]
