@@ -95,6 +95,30 @@ fn room_that_is_only_assumed_blocks_nobody_for_good() {
 }
 
 #[test]
+fn distinct_hosts_is_not_waited_for_as_if_it_were_assumed_room() {
+    let mut cluster = fleet_of(1, &[]);
+    cluster.apply(&job("other", &[]));
+    let other =
+        Planner::new().reconcile(&JobId::new("default", "other"), cluster.world(), &mut context(&cluster));
+    cluster.store.assume(&other.units[0].placed);
+    cluster.apply(&job("web", &["count=2", "distinct_hosts"]));
+    let outcome = Planner::new().reconcile(&web(), cluster.world(), &mut context(&cluster));
+    assert_eq!((outcome.again, answers(&outcome.units)), (None, 1), "{outcome:?}");
+}
+
+#[test]
+fn a_port_that_the_node_reserves_is_not_handed_on_to_a_successor() {
+    let mut cluster = fleet_of(1, &["ports=20000-20000"]);
+    cluster.apply(&job("web", &["dyn=http"]));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.join(&node(1, &["ports=20000-20000", "reserved=20000"]));
+    cluster.apply(&job("web", &["dyn=http", "env=new"]));
+    rest(&mut driver, &mut cluster);
+    assert_eq!(cluster.world().allocs().map(|a| a.record.version).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn an_unreadable_job_or_state_is_left_alone() {
     for key in [Key::Job(web()), Key::JobState(web())] {
         let mut cluster = fleet_of(1, &[]);

@@ -154,7 +154,9 @@ impl<'j> Placer<'j> {
         }
         // Ports that nobody holds come first; then those that are given up with the room.
         let assigned = self.ports.assign(site.room(), site.info, seed).or_else(|_| {
-            let held = site.room().ports.iter().copied().filter(|p| !chain.ports.contains(p));
+            let reserved = &site.info.resources.reserved_ports;
+            let given_up = |p: &u16| chain.ports.contains(p) && !reserved.contains(p);
+            let held = site.room().ports.iter().copied().filter(|p| !given_up(p));
             room.ports = std::sync::Arc::new(held.collect());
             self.ports.assign(&room, site.info, seed)
         });
@@ -178,7 +180,9 @@ impl<'j> Placer<'j> {
 
     /// Would it fit somewhere if what is only assumed were not there?
     pub(crate) fn fits_unassumed(&self, sites: &Sites<'_>) -> bool {
-        sites.fits_unassumed(&self.feasible, self.demand.ask, &self.ports)
+        let apart = |at: &usize| self.is_apart(sites.list[*at].id);
+        let feasible: Vec<usize> = self.feasible.iter().copied().filter(apart).collect();
+        sites.fits_unassumed(&feasible, self.demand.ask, &self.ports)
     }
 
     /// May an instance go there, `distinct_hosts` considered?

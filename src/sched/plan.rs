@@ -273,9 +273,9 @@ impl<'w, 'r> Run<'w, 'r> {
         self.plan.cut |= failed.indexes.is_empty() && failed.more > 0;
         failed.paced_rest = batch.iter().any(|slot| failed.indexes.contains(&slot.index));
         if !failed.indexes.is_empty() && !self.plan.cut {
-            if placer.fits_unassumed(&sites) {
-                self.plan.early = true;
-            }
+            self.plan.early |= placer.fits_unassumed(&sites);
+        }
+        if !failed.indexes.is_empty() && self.plan.is_settled() {
             let why = explain(
                 self.world,
                 &sites,
