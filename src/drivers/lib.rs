@@ -11,6 +11,7 @@
 mod clock;
 mod error;
 mod files;
+mod limits;
 pub mod logs;
 mod proc;
 mod raw_exec;
@@ -24,6 +25,7 @@ use encamp_model::records::DriverInfo;
 use std::{collections::BTreeMap, path::Path};
 
 pub use error::Error;
+pub use limits::raise_open_files;
 pub use nix::sys::signal::Signal;
 pub use raw_exec::RawExec;
 pub use supervisor::{Supervisor, supervisor_main};

@@ -191,6 +191,7 @@ impl Driver for RawExec {
             kill_timeout_ms: u64::try_from(spec.kill_timeout.as_millis()).unwrap_or(u64::MAX),
             start_deadline_ns: spec.start_deadline_ns,
             cgroups: self.supervisor.uses_cgroups(),
+            open_files: crate::limits::open_files_before(),
             env: spec.env,
         };
         self.supervisor.start(&spec.dirs.state_dir, launch).await

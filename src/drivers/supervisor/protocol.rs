@@ -46,6 +46,9 @@ pub(crate) struct Launch {
     pub(crate) kill_timeout_ms: u64,
     pub(crate) start_deadline_ns: Option<u64>,
     pub(crate) cgroups: bool,
+    /// The soft limit of open files that a task is given; absent: the supervisor's own.
+    #[serde(default)]
+    pub(crate) open_files: Option<u64>,
 }
 
 /// What came of a launch.

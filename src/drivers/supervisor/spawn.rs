@@ -16,6 +16,7 @@ use nix::{
     fcntl::OFlag,
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         signal::{SigSet, Signal},
         stat::{Mode, umask},
         wait::waitpid,
@@ -38,6 +39,7 @@ pub(crate) struct Plan {
     identity: Option<Identity>,
     deadline_ns: Option<u64>,
     command: String,
+    open_files: Option<u64>,
 }
 
 /// The writing ends that become the task's stdout and stderr.
@@ -109,6 +111,7 @@ impl Plan {
             identity: launch.identity.clone(),
             deadline_ns: launch.start_deadline_ns,
             command: launch.command.clone(),
+            open_files: launch.open_files,
         })
     }
 
@@ -154,6 +157,10 @@ impl Plan {
         sys::default_signals();
         SigSet::empty().thread_set_mask().map_err(at(Step::Session))?;
         umask(Mode::from_bits_truncate(0o022));
+        if let Some(soft) = self.open_files {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(at(Step::Session))?;
+            setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard).map_err(at(Step::Session))?;
+        }
         if let Some(identity) = &self.identity {
             let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
             unistd::setgroups(&groups).map_err(at(Step::User))?;

@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use encamp_drivers::{Driver, Error, Exit, Recovered, logs::Stream};
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 use serde_json::json;
 
 use crate::bench::{Bench, exited, within};
@@ -235,4 +238,15 @@ async fn a_start_takes_milliseconds_and_a_supervisor_little_memory() {
     );
     assert!(took[25].0 < Duration::from_millis(500), "{took:?}");
     assert!(private_kb < 2048, "{status}");
+}
+
+#[tokio::test]
+async fn a_task_gets_the_limit_of_open_files_that_the_agent_was_started_with() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("is told");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(1000), hard).expect("is lowered");
+    encamp_drivers::raise_open_files().expect("is raised");
+    assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).expect("is told"), (hard, hard));
+    let bench = Bench::new();
+    bench.run_to_end("ulimit -Sn; ulimit -Hn").await;
+    assert_eq!(bench.stdout(), format!("{}\n{hard}\n", hard.min(1000)));
 }
