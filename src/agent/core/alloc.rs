@@ -237,6 +237,12 @@ impl Alloc {
         self.saved.tasks.values().all(|t| !t.touched && !in_hand(t))
     }
 
+    /// Its job's text is there, but could never be read; so nothing of it was ever tried.
+    pub(crate) fn is_unreadable_and_untouched(&self) -> bool {
+        let unread = self.job.is_none() && self.saved.job.is_some() && self.saved.version.is_none();
+        unread && !self.ended() && self.saved.tasks.is_empty() && !self.told.as_deref().is_some_and(tried)
+    }
+
     pub(crate) fn ended(&self) -> bool {
         self.saved.verdict.is_some()
     }
@@ -338,11 +344,10 @@ impl Alloc {
 
     /// Computes the status anew; `true` if it says something new.
     pub(crate) fn refresh_status(&mut self, now: Timestamp) -> bool {
-        let (Some(record), Some(job), Some(version)) =
-            (self.record().cloned(), self.saved.job.clone(), self.saved.version)
-        else {
+        let (Some(record), Some(job)) = (self.record().cloned(), self.saved.job.clone()) else {
             return false;
         };
+        let version = self.saved.version.unwrap_or(record.version);
         let description = match &self.saved.verdict {
             Some(verdict) => verdict.description.clone(),
             None => self.waits.clone(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use encamp_model::{AllocId, records::Desired};
+use encamp_model::{AllocId, JobId, JobUid, records::Desired};
 
 use super::{AllocState, Core, Entry, Input, Moment, Text, alloc::Alloc, alloc::Wanted};
 
@@ -48,9 +48,12 @@ impl Core {
                 };
                 let text = match text {
                     Ok(job) => Text::Known(job),
-                    Err(_) => {
+                    Err(why) => {
                         let pause = FETCH_PAUSE_NS << failures.min(5);
                         let retry_ns = now.boot_ns + pause.min(FETCH_PAUSE_MAX_NS);
+                        if let Some(job) = &why.job {
+                            self.unread(uid, version, job, &why.reason);
+                        }
                         Text::Failed { retry_ns, failures: failures + 1 }
                     }
                 };
@@ -65,6 +68,19 @@ impl Core {
             Input::Leave => {
                 self.leaving = true;
                 self.unsettled.extend(self.allocs.keys());
+            }
+        }
+    }
+
+    /// A version's text is there and cannot be read: what has none to go by says so.
+    fn unread(&mut self, uid: JobUid, version: u64, job: &JobId, reason: &str) {
+        for (id, alloc) in &mut self.allocs {
+            let names_it = alloc.record().is_some_and(|r| (r.uid, r.version) == (uid, version));
+            if names_it && alloc.job.is_none() && !alloc.ended() {
+                alloc.saved.job.get_or_insert_with(|| job.clone());
+                alloc.waits = format!("version {version} of its job cannot be read: {reason}");
+                alloc.dirty = true;
+                self.unsettled.insert(*id);
             }
         }
     }

@@ -23,7 +23,7 @@ use std::{
 
 use encamp_drivers::{Ended, Signal};
 use encamp_model::{
-    AllocId, JobUid, Name, Timestamp,
+    AllocId, JobId, JobUid, Name, Timestamp,
     job::Job,
     records::{AllocRecord, AllocStatus, NodeInfo, TaskPhase},
 };
@@ -78,6 +78,15 @@ pub enum Found {
     Never,
 }
 
+/// Why there is no job text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoText {
+    /// For people.
+    pub reason: String,
+    /// The job it is of, if the value says that much.
+    pub job: Option<JobId>,
+}
+
 /// Everything that can happen to an agent.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -124,7 +133,7 @@ pub enum Input {
         /// The version.
         version: u64,
         /// The text.
-        text: Result<Arc<Job>, String>,
+        text: Result<Arc<Job>, NoText>,
     },
     /// What a driver found of a run that was under way when the last agent ended.
     Recovered(RunId, Found),

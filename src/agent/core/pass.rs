@@ -96,6 +96,7 @@ impl Core {
                     alloc.saved.version = Some(record.version);
                     alloc.saved.job = Some(job.job_id());
                     alloc.job = Some(Arc::clone(job));
+                    alloc.waits.clear();
                     alloc.dirty = true;
                 }
                 Some(Text::Asked { .. }) => {}
@@ -136,6 +137,11 @@ impl Core {
             for task in names {
                 end_task(alloc, RunId { alloc: id, task, run: 0 }, ending, now, plan);
             }
+        }
+        if cause.is_some() && alloc.is_unreadable_and_untouched() {
+            let description = std::mem::take(&mut alloc.waits);
+            alloc.saved.verdict = Some(Verdict { status: ClientStatus::Complete, description });
+            alloc.dirty = true;
         }
         let tasks = &alloc.saved.tasks;
         if alloc.ended() || tasks.is_empty() || tasks.values().any(|t| t.phase != Phase::Dead) {

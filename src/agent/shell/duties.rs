@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use encamp_drivers::{Driver, Error as DriverError, Handle, Recovered, Signal};
 use encamp_model::{
-    AllocId, ClusterUid, JobUid, Key, Name, NodeId,
+    AllocId, ClusterUid, JobId, JobUid, Key, Name, NodeId,
     job::Job,
     records::{AllocRecord, ApiServerRecord, LeaseRecord, NodeInfo},
 };
@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc::UnboundedSender};
 use super::launch::Launch;
 use crate::{
     Config, Error,
-    core::{Entry, Found, Input, RunId, StartFailure},
+    core::{Entry, Found, Input, NoText, RunId, StartFailure},
     fingerprint::{self, Machine},
     folder::Folder,
     handle::Shared,
@@ -44,7 +44,7 @@ pub(crate) enum Event {
     /// The pause after a failed report is over.
     ReportAgain,
     /// A job text came, or not.
-    JobText(JobUid, u64, Result<Arc<Job>, String>),
+    JobText(JobUid, u64, Result<Arc<Job>, NoText>),
     /// A task runs, under this handle.
     Running(RunId, Handle),
     /// What became of a run that could not be told at the start.
@@ -214,11 +214,13 @@ impl Beside {
     pub(crate) async fn fetch_job(self, uid: JobUid, version: u64) {
         let key = self.link.key(&Key::JobVersion(uid, version));
         let text = match self.link.store.get(key.as_bytes()).await {
-            Ok((Some(kv), _)) => serde_json::from_slice(&kv.value).map(Arc::new).map_err(|e| e.to_string()),
-            Ok((None, _)) => Err("it is not in etcd".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok((Some(kv), _)) => serde_json::from_slice(&kv.value)
+                .map(Arc::new)
+                .map_err(|error| NoText { reason: error.to_string(), job: job_id(&kv.value) }),
+            Ok((None, _)) => Err(NoText { reason: "it is not in etcd".to_owned(), job: None }),
+            Err(error) => Err(NoText { reason: error.to_string(), job: None }),
         };
-        if let Err(reason) = &text {
+        if let Err(NoText { reason, .. }) = &text {
             tracing::warn!(key, reason, "a job's text cannot be read; it will be tried again");
         }
         self.send(Event::JobText(uid, version, text));
@@ -379,6 +381,13 @@ impl Beside {
             tracing::warn!(%alloc, %error, "an ended allocation's folder stays; the next start removes it");
         }
     }
+}
+
+/// What a job that cannot be read is called, if its value says at least that.
+fn job_id(value: &[u8]) -> Option<JobId> {
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    let namespace = value.get("Namespace").and_then(|name| name.as_str()).unwrap_or("default");
+    Some(JobId::new(namespace, value.get("ID")?.as_str()?))
 }
 
 /// Makes a task's folders, which asks the disk and the name service: either may take its time.

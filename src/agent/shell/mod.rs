@@ -69,6 +69,10 @@ impl Agent {
     /// Opens and locks the data folder, and reads what earlier agents left.
     pub fn open(config: Config, drivers: Drivers, clock: Clock) -> Result<Self, Error> {
         let folder = Folder::open(&config.data_dir)?;
+        // Each task takes a connection to its supervisor.
+        if let Err(error) = encamp_drivers::raise_open_files() {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
         let machine = fingerprint::machine(&config, folder.root())?;
         let node = folder.node_id()?;
         let found = folder.load()?;

@@ -384,3 +384,19 @@ fn a_task_being_stopped_is_not_restarted_whatever_becomes_of_its_record() {
         assert_eq!(phase, Some(Phase::Dead), "{case}");
     }
 }
+
+#[test]
+fn what_has_no_readable_text_says_so_and_ends_when_told_to() {
+    let mut rig = Rig::ready(service());
+    rig.no_text.job = Some(encamp_model::JobId::new("default", "web"));
+    let unread = encamp_model::records::AllocRecord { version: 3, ..record() };
+    rig.put(alloc_id(1), unread.clone());
+    assert_eq!(rig.settle(), []);
+    let said = rig.status(alloc_id(1));
+    let why = "version 3 of its job cannot be read: none";
+    assert_eq!((said.status, &*said.description, said.version), (ClientStatus::Pending, why, 3));
+    rig.put(alloc_id(1), stopped(&unread));
+    rig.settle();
+    let said = rig.status(alloc_id(1));
+    assert_eq!((said.status, &*said.description), (ClientStatus::Complete, why));
+}

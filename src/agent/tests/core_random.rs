@@ -119,7 +119,7 @@ impl World {
             }
             Step::ReadCluster { absences } => self.cluster = Some(absences),
             Step::FetchJob { uid, version } => {
-                let text = self.rig.jobs.get(&version).cloned().ok_or_else(String::new);
+                let text = self.rig.jobs.get(&version).cloned().ok_or_else(|| self.rig.no_text.clone());
                 self.rig.apply(Input::JobText { uid, version, text });
             }
             Step::Remove(id) => {

@@ -10,13 +10,15 @@ use encamp_model::{
 };
 
 use super::kit::{SECOND, node, service, uid};
-use crate::core::{AllocState, Core, Entry, Input, Moment, RunId, StartFailure, Step};
+use crate::core::{AllocState, Core, Entry, Input, Moment, NoText, RunId, StartFailure, Step};
 
 pub(super) struct Rig {
     pub(super) core: Core,
     pub(super) now: Moment,
     pub(super) entries: BTreeMap<AllocId, Entry>,
     pub(super) jobs: BTreeMap<u64, Arc<Job>>,
+    /// Why other versions' texts are not to be had.
+    pub(super) no_text: NoText,
 }
 
 impl Rig {
@@ -32,6 +34,7 @@ impl Rig {
             now: Moment { boot_ns: 100 * SECOND, wall: Timestamp::from_secs(1000), random: 0.0 },
             entries: BTreeMap::new(),
             jobs: BTreeMap::from([(0, service())]),
+            no_text: NoText { reason: "none".to_owned(), job: None },
         };
         rig.apply(Input::Node(Arc::new(node())));
         rig
@@ -80,7 +83,7 @@ impl Rig {
                         self.apply(Input::Listed { epoch, entries });
                     }
                     Step::FetchJob { uid, version } => {
-                        let text = self.jobs.get(&version).cloned().ok_or_else(|| "none".to_owned());
+                        let text = self.jobs.get(&version).cloned().ok_or_else(|| self.no_text.clone());
                         self.apply(Input::JobText { uid, version, text });
                     }
                     Step::ReadCluster { absences } => self.apply(Input::ClusterIsOurs { absences }),

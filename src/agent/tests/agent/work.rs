@@ -260,3 +260,18 @@ async fn a_queued_start_that_is_told_to_stop_is_not_begun() {
     assert!(status.tasks["t"].started.is_none());
     assert!(!lab.machine.log().contains(&"start 17".to_owned()), "{:?}", lab.machine.log());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_cannot_be_read_is_named_and_its_allocation_ends_when_told_to() {
+    let lab = Lab::new().await;
+    let agent = lab.ready().await;
+    lab.put_raw(&Key::JobVersion(uid(), 1), br#"{"ID":"web","TaskGroups":7}"#.to_vec()).await;
+    let placed = AllocRecord { version: 1, ..record() };
+    lab.place(agent.node, 1, &placed).await;
+    let status = lab.until_said(agent.node, 1, ClientStatus::Pending).await;
+    assert!(status.description.starts_with("version 1 of its job cannot be read: "), "{status:?}");
+    assert_eq!(status.job, encamp_model::JobId::new("default", "web"));
+    lab.place(agent.node, 1, &AllocRecord { version: 1, ..stopped() }).await;
+    lab.until_said(agent.node, 1, ClientStatus::Complete).await;
+    assert!(lab.machine.log().is_empty());
+}
