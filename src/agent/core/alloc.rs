@@ -126,7 +126,8 @@ impl TaskRun {
             events.drain(..=events.len() - TaskState::MAX_EVENTS);
         }
         let mut message = message.into();
-        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        let whole = (0..=MESSAGE_MAX.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
+        message.truncate(whole.unwrap_or(0));
         events.push(TaskEvent { kind: kind.to_owned(), time, message, ..TaskEvent::default() });
         events.last_mut().expect("just pushed")
     }
