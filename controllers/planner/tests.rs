@@ -61,7 +61,7 @@ fn a_large_one_is_answered_by_the_run_after() {
     let mut planner = Planner::new();
     let mut cx = context(&cluster);
     let first = planner.reconcile(&web(), cluster.world(), &mut cx);
-    assert_eq!((first.units.len(), answers(&first.units)), (200, 0));
+    assert_eq!((first.units.len(), answers(&first.units), first.cut), (200, 0, true));
     first.units.iter().for_each(|unit| cluster.write(unit));
     let second = planner.reconcile(&web(), cluster.world(), &mut cx);
     assert_eq!((second.units.len(), answers(&second.units)), (1, 1));
@@ -286,6 +286,26 @@ fn a_failover_between_two_batches_keeps_their_distance() {
     cluster.now = cluster.now + std::time::Duration::from_secs(20);
     rest(&mut driver, &mut cluster);
     assert_eq!(of_version(&cluster, 1), 200);
+}
+
+#[test]
+fn a_batch_noted_by_a_clock_far_ahead_does_not_hold_up_the_next() {
+    let mut cluster = fleet_of(2, &[]);
+    let words = ["count=4", "update=2/30"];
+    cluster.apply(&job("web", &words));
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    cluster.agents();
+    cluster.now = cluster.now + std::time::Duration::from_secs(3600);
+    cluster.apply(&job("web", &[&words[..], &["env=new"]].concat()));
+    rest(&mut driver, &mut cluster);
+    cluster.agents();
+    // The next leader's clock is an hour behind.
+    cluster.now = encamp_model::Timestamp::from_secs(1000);
+    let mut driver = Driver::new(Planner::new(), &cluster);
+    rest(&mut driver, &mut cluster);
+    let wanted = cluster.world().allocs().filter(|a| a.record.desired == Desired::Run);
+    assert!(wanted.map(|a| a.record.version).all(|version| version == 1));
 }
 
 #[test]

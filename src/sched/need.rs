@@ -13,7 +13,7 @@ use encamp_model::{
 };
 use encamp_world::{GroupCounts, JobEntry, Registration, World};
 
-use crate::{Checks, group::digest_of, plan::is_plannable};
+use crate::{Checks, Pace, group::digest_of, plan::is_plannable};
 
 /// Whether a job needs a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,12 @@ fn of_group(
                 } else {
                     Short::Now(Trigger::Scheduled, None)
                 };
+            }
+            // Whoever wrote it had another clock; what is due is for the planner's own to say.
+            Want::Time { at: due, .. }
+                if Pace::of(job, group).is_some_and(|pace| pace.is_due_ahead(*due, now)) =>
+            {
+                return Short::Now(Trigger::RollingUpdate, None);
             }
             Want::Time { count, version, at: due } => {
                 at = Some(*due);

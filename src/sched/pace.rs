@@ -57,6 +57,23 @@ pub(crate) enum Wait {
     Floor(u32),
 }
 
+/// What a slower clock than the planner's may wait beyond two pauses before it asks, so that two loops whose clocks
+/// differ a little never ask each other in vain.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
+
+impl Pace {
+    /// Did a clock far ahead of this one note when the last batch began? Then waiting for it could take any time; the
+    /// floor holds all the same.
+    pub(crate) fn is_ahead(&self, last: Timestamp, now: Timestamp) -> bool {
+        last > now + self.stagger
+    }
+
+    /// Did a clock far ahead of this one say when the next batch is due?
+    pub(crate) fn is_due_ahead(&self, due: Timestamp, now: Timestamp) -> bool {
+        due > now + self.stagger + self.stagger + CLOCKS_APART
+    }
+}
+
 /// `running` instances of `count` run; the last batch began at `last`.
 pub(crate) fn allowance(
     pace: Option<Pace>,

@@ -217,7 +217,7 @@ impl<'w, 'r> Run<'w, 'r> {
     }
 
     /// When the last batch of this group's update began: what the job's state remembers, or the latest successor of
-    /// the present version, whichever is later. So it survives both a failover and a lost state.
+    /// the present version, whichever is later. So it survives both a failover and a lost state. What a clock far ahead noted is no instant.
     fn last_batch(
         &self,
         job: &Job,
@@ -225,7 +225,8 @@ impl<'w, 'r> Run<'w, 'r> {
         registration: &Registration,
         allocs: &[&AllocEntry],
     ) -> Option<Timestamp> {
-        Pace::of(job, group)?;
+        let pace = Pace::of(job, group)?;
+        let past = |at: &Timestamp| !pace.is_ahead(*at, self.request.now);
         let state = self.world.job(self.request.job).and_then(|entry| entry.state_of(job.uid?));
         let noted = state.and_then(|s| s.batches.get(&group.name).copied());
         let visible = digest_of(registration, job, group).visible;
@@ -236,7 +237,7 @@ impl<'w, 'r> Run<'w, 'r> {
             let before = record.previous.and_then(|id| self.world.alloc(id)).and_then(|a| a.record.reason);
             present && matches!(before, Some(StopReason::Updated | StopReason::Constraint))
         });
-        made.map(|alloc| alloc.record.value.created).max().max(noted)
+        made.map(|alloc| alloc.record.value.created).chain(noted).filter(past).max()
     }
 
     fn place(&mut self, place: &Place<'_, 'w>, decision: &Decision<'w>) {

@@ -59,7 +59,11 @@ pub fn turn(world: &World, fleet: &mut Fleet, job: &JobId, cx: &mut Cx) -> Outco
     let (answer, rest) = turn.answer(plan, cx);
     match merged(&units, &answer) {
         Some(one) => Outcome { units: vec![one], again: None, cut: rest },
-        None => Outcome { units, again: None, cut: false },
+        // The run after these has nothing to do but to answer.
+        None => {
+            let cut = !units.is_empty();
+            Outcome { units, again: None, cut }
+        }
     }
 }
 
