@@ -8,7 +8,6 @@
 //! revision of its own lease key, so whoever took the node over is never overwritten; what it decides is on disk before
 //! it is done or told; it adopts before it acts and stops before it starts; tasks outlive it.
 
-mod clock;
 pub mod config;
 pub mod core;
 mod dirs;
@@ -26,9 +25,9 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
-pub use clock::Clock;
 pub use config::Config;
 pub use dirs::AllocDirs;
+pub use encamp_runtime::Clock;
 pub use error::Error;
 pub use folder::{Folder, Found};
 pub use handle::{AgentHandle, LogError};

@@ -9,8 +9,8 @@ use encamp_model::{
 use encamp_store::{Compare, Kv, LeaseId, Op, Range, Revision, Store, Txn};
 
 use crate::{
-    Error,
-    clock::Clock,
+    Clock, Error,
+    core::Moment,
     report::{Identity, json},
     retry::pauses,
 };
@@ -22,6 +22,13 @@ pub(crate) struct Link {
     pub(crate) me: Identity,
     pub(crate) clock: Clock,
     pub(crate) ttl: Duration,
+}
+
+impl Link {
+    /// Now, with a random number.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { boot_ns: self.clock.boot_ns(), wall: self.clock.now(), random: rand::random() }
+    }
 }
 
 /// A registered node.

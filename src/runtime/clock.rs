@@ -1,9 +1,11 @@
-//! The only place that reads a clock.
+//! The only place that reads a clock: the wall's, for people and for what is stored, and the machine's time since boot,
+//! on which leases are judged.
 #![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, SystemTime};
 
 use encamp_model::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// A source of instants. Cheap to copy.
@@ -34,6 +36,18 @@ impl Clock {
                 Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
             }
             Clock::Virtual { start, origin } => *start + origin.elapsed(),
+        }
+    }
+
+    /// Nanoseconds since boot (CLOCK_BOOTTIME): goes on while the machine is suspended, and reads the same in every
+    /// process, so that a deadline can be handed to another.
+    pub fn boot_ns(&self) -> u64 {
+        match self {
+            Clock::System => {
+                let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("linux has this clock");
+                u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX)
+            }
+            Clock::Virtual { origin, .. } => u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX),
         }
     }
 

@@ -32,8 +32,7 @@ use tokio::sync::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    Config, Error,
-    clock::Clock,
+    Clock, Config, Error,
     core::{Core, Entry, Input, RunId, StartFailure, Step},
     fingerprint::{self, Machine},
     folder::Folder,
@@ -249,7 +248,7 @@ impl Shell {
     }
 
     fn apply(&self, input: Input) {
-        let now = self.beside.link.clock.moment();
+        let now = self.beside.link.moment();
         self.shared.core().apply(input, &now);
     }
 
@@ -442,7 +441,7 @@ impl Shell {
 
     /// Lets the core decide, does what it says, and reports. How long until something is due by itself.
     fn pass(&mut self) -> Option<Duration> {
-        let now = self.beside.link.clock.moment();
+        let now = self.beside.link.moment();
         let (steps, wake) = {
             let mut core = self.shared.core();
             let steps = core.pass(&now);
@@ -564,7 +563,7 @@ impl Shell {
             Some("etcd holds another cluster: touching nothing".to_owned())
         } else if self.lease.is_none() {
             Some("not registered: no lease".to_owned())
-        } else if core.permission(&self.beside.link.clock.moment()).is_none() {
+        } else if core.permission(&self.beside.link.moment()).is_none() {
             Some(
                 "nothing new is started: the lease is not renewed in time, or the range not listed"
                     .to_owned(),

@@ -117,7 +117,7 @@ impl Machine {
         let ended = Ended {
             run: process.run,
             exit,
-            when: self.clock.wall(),
+            when: self.clock.now(),
             started: process.started,
             log_bytes_dropped: 0,
         };
@@ -161,7 +161,7 @@ impl Driver for Machine {
         let process = Arc::new(Process {
             alloc: spec.alloc,
             run: spec.run,
-            started: self.clock.wall(),
+            started: self.clock.now(),
             ended: watch::Sender::new(None),
             spec: spec.clone(),
         });
