@@ -79,9 +79,13 @@ fn dead(world: &World, id: &JobId, entry: &JobEntry, job: &Stored<Job>) -> Optio
         }
         for alloc in registration.allocs.values() {
             last = last.max(ended(world, alloc)?);
+            if !alloc.is_terminal() {
+                // It counts as ended with its node only: should the node come back meanwhile, the job stays.
+                rests_on(&mut unit, world, Key::NodeState(alloc.node));
+            }
         }
     }
-    Some((last, unit))
+    (unit.guards.len() <= Unit::MAX_OPS).then_some((last, unit))
 }
 
 /// Every instance that is wanted of a batch job has ended by itself, as the present version wants it.
